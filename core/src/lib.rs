@@ -47,6 +47,7 @@ extern crate std;
 
 pub mod data;
 pub mod file;
+pub mod load;
 pub mod platform;
 pub mod span;
 pub mod wire;
