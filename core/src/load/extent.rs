@@ -111,6 +111,16 @@ impl Extent {
         }
     }
 
+    /// The same extent, its bytes having come through a parameter area.
+    pub(crate) fn through(self, area: u32) -> Self {
+        Self { area: Some(area), ..self }
+    }
+
+    /// The same bytes at another place.
+    pub(crate) fn placed(self, space: Space, start: u64) -> Self {
+        Self { space, span: Span::new(start, self.span.len), ..self }
+    }
+
     /// The page of a PAGE_DATA header, loaded at `gpa`.
     pub(crate) fn page(page: &IGVM_VHS_PAGE_DATA, gpa: u64, writer: HeaderRef) -> Self {
         let len = page_len(page);

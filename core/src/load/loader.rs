@@ -176,10 +176,8 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
             .and_then(|()| self.has_data(area.file_offset, len));
         let kept = if usable.is_ok() { len } else { 0 };
         let area = self.machine.areas.declare(index, kept, at).map_err(areas_full)?;
-        self.write(Extent {
-            area: Some(area.ordinal),
-            ..Extent::new(area.space(), Span::new(0, kept), source, at)
-        })?;
+        let extent = Extent::new(area.space(), Span::new(0, kept), source, at);
+        self.write(extent.through(area.ordinal))?;
         Ok(usable)
     }
 
@@ -225,7 +223,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         };
         self.machine
             .image
-            .write(Extent { area: Some(area.ordinal), ..extent }, &mut report)
+            .write(extent.through(area.ordinal), &mut report)
             .map_err(extents_full)?;
         Ok(Ok(()))
     }
@@ -242,17 +240,13 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         }
         self.machine.areas.retire(area.index, Insertion { gpa, header: at });
         // The whole range first, so that what it overwrites is reported once.
-        self.write(Extent {
-            area: Some(area.ordinal),
-            ..Extent::new(Space::Guest, to, Source::Zero, at)
-        })?;
+        self.write(Extent::new(Space::Guest, to, Source::Zero, at).through(area.ordinal))?;
         let mut next = 0;
         loop {
             let piece = self.machine.image.extents_from(area.space(), next).next().copied();
             let Some(piece) = piece else { break };
             next = piece.span.end();
-            let span = Span::new(gpa.saturating_add(piece.span.start), piece.span.len);
-            let moved = Extent { space: Space::Guest, span, ..piece };
+            let moved = piece.placed(Space::Guest, gpa.saturating_add(piece.span.start));
             self.machine.image.write(moved, &mut |_| {}).map_err(extents_full)?;
         }
         Ok(Ok(()))
