@@ -3,18 +3,26 @@
 use std::fmt;
 
 use igvm_core::data::FileData;
-use igvm_core::defs::IgvmArchitecture;
+use igvm_core::defs::{IGVM_VHS_SUPPORTED_PLATFORM, IgvmArchitecture};
 use igvm_core::file::{Header, IgvmFile};
 use igvm_core::span::Span;
 use igvm_core::wire::kind_name;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::fields::{FieldView, fields, platform, summary};
 use super::number::{Hex, Size};
 
-/// The whole file.
+/// The whole file. Headers are looked at one by one while it is written out,
+/// so that a million of them take no memory.
+#[derive(Debug, Clone, Copy)]
+pub struct InspectReport<'a, D: ?Sized> {
+    file: &'a IgvmFile<'a>,
+    data: &'a D,
+}
+
+/// What stands before the headers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct InspectReport {
+pub struct FileView {
     /// Format version, 1 or 2.
     pub version: u32,
     /// `x64`, `aarch64` or the number.
@@ -35,11 +43,6 @@ pub struct InspectReport {
     pub computed_checksum: Option<Hex>,
     /// The platforms.
     pub platforms: Vec<PlatformView>,
-    /// All variable headers.
-    pub headers: Vec<HeaderView>,
-    /// Why the headers end early, if they do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<String>,
 }
 
 /// A platform the file supports.
@@ -118,13 +121,11 @@ impl HeaderView {
     }
 }
 
-impl InspectReport {
-    /// Looks at a file.
-    pub fn new(file: &IgvmFile<'_>, data: &(impl FileData + ?Sized)) -> Self {
+impl FileView {
+    /// Looks at everything but the headers.
+    pub fn new(file: &IgvmFile<'_>) -> Self {
         let fixed = file.fixed();
         let variable = fixed.variable_headers();
-        let mut walk = file.headers();
-        let headers = walk.by_ref().map(|header| HeaderView::new(file, data, &header)).collect();
         Self {
             version: fixed.version(),
             architecture: match fixed.architecture() {
@@ -139,20 +140,64 @@ impl InspectReport {
             variable_header_size: Hex(variable.len),
             checksum: Hex(fixed.checksum().into()),
             computed_checksum: file.compute_checksum().map(|sum| Hex(sum.into())),
-            platforms: file
-                .platforms()
-                .map(|header| PlatformView {
-                    name: platform(header.platform_type),
-                    compatibility_mask: Hex(header.compatibility_mask.into()),
-                })
-                .collect(),
-            headers,
-            stopped: walk.stop().map(|stop| stop.to_string()),
+            platforms: file.platforms().map(PlatformView::from).collect(),
         }
     }
 }
 
-impl fmt::Display for InspectReport {
+impl From<IGVM_VHS_SUPPORTED_PLATFORM> for PlatformView {
+    fn from(header: IGVM_VHS_SUPPORTED_PLATFORM) -> Self {
+        Self {
+            name: platform(header.platform_type),
+            compatibility_mask: Hex(header.compatibility_mask.into()),
+        }
+    }
+}
+
+impl<'a, D: FileData + ?Sized> InspectReport<'a, D> {
+    /// Looks at a file.
+    pub fn new(file: &'a IgvmFile<'a>, data: &'a D) -> Self {
+        Self { file, data }
+    }
+
+    fn headers(&self) -> impl Iterator<Item = HeaderView> {
+        self.file.headers().map(|header| HeaderView::new(self.file, self.data, &header))
+    }
+
+    /// Why the headers end early, if they do.
+    fn stopped(&self) -> Option<String> {
+        let mut walk = self.file.headers();
+        walk.by_ref().for_each(drop);
+        walk.stop().map(|stop| stop.to_string())
+    }
+}
+
+impl<D: FileData + ?Sized> Serialize for InspectReport<'_, D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// The headers, one by one.
+        struct Headers<'a, 'b, D: ?Sized>(&'a InspectReport<'b, D>);
+
+        impl<D: FileData + ?Sized> Serialize for Headers<'_, '_, D> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.headers())
+            }
+        }
+
+        #[derive(Serialize)]
+        struct Whole<H> {
+            #[serde(flatten)]
+            file: FileView,
+            headers: H,
+            /// Why the headers end early; `null` if they do not.
+            stopped: Option<String>,
+        }
+
+        let file = FileView::new(self.file);
+        Whole { file, headers: Headers(self), stopped: self.stopped() }.serialize(serializer)
+    }
+}
+
+impl fmt::Display for FileView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -164,34 +209,36 @@ impl fmt::Display for InspectReport {
             self.file_size,
         )?;
         if self.total_file_size != self.file_size {
-            writeln!(f, "  the fixed header says the file has {} bytes", self.total_file_size)?;
+            writeln!(f, "the fixed header says the file has {} bytes", self.total_file_size)?;
         }
-        writeln!(
-            f,
-            "variable headers at {}",
-            Span::new(self.variable_header_offset.0, self.variable_header_size.0)
-        )?;
+        let headers = Span::new(self.variable_header_offset.0, self.variable_header_size.0);
+        writeln!(f, "variable headers at {headers}")?;
         let verdict = match self.computed_checksum {
             Some(sum) if sum == self.checksum => "correct".to_owned(),
             Some(sum) => format!("wrong, the headers have {sum}"),
             None => "cannot be checked, the headers are cut short".to_owned(),
         };
-        writeln!(f, "checksum {}: {verdict} (it covers the headers, not the data)", self.checksum)?;
-        writeln!(f)?;
-        let width = self.headers.iter().map(|header| header.shown_name().len()).max().unwrap_or(0);
-        for header in &self.headers {
-            writeln!(
-                f,
-                "{:>5}  {:>8}  {:<width$}  {}",
-                header.index,
-                header.file_offset,
-                header.shown_name(),
-                header.summary,
-            )?;
+        writeln!(f, "checksum {}: {verdict} (it covers the headers, not the data)", self.checksum)
+    }
+}
+
+impl<D: FileData + ?Sized> fmt::Display for InspectReport<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", FileView::new(self.file))?;
+        for header in self.headers() {
+            header.fmt(f)?;
         }
-        match &self.stopped {
+        match self.stopped() {
             Some(stopped) => writeln!(f, "stopped: {stopped}"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for HeaderView {
+    /// One line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (index, offset, name) = (self.index, self.file_offset, self.shown_name());
+        writeln!(f, "{index:>5}  {offset:>8}  {name:<28}  {}", self.summary)
     }
 }

@@ -9,7 +9,7 @@ mod state;
 mod walk;
 
 pub use fields::{FieldView, fields, summary};
-pub use inspect::{DataView, HeaderView, InspectReport, PlatformView};
+pub use inspect::{DataView, FileView, HeaderView, InspectReport, PlatformView};
 pub use number::{Hex, Size};
 pub use state::{
     AreaView, ExtentView, InsertionView, OriginView, OverlapView, ProblemView, ProcessorView,
