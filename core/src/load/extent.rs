@@ -120,7 +120,8 @@ impl Extent {
         Self { space, span: Span::new(start, self.span.len), ..self }
     }
 
-    /// The page of a PAGE_DATA header, loaded at `gpa`.
+    /// The page of a PAGE_DATA header, loaded at `gpa`. Relocation may have
+    /// moved a large page off its natural alignment; then it stands alone.
     pub(crate) fn page(page: &IGVM_VHS_PAGE_DATA, gpa: u64, writer: HeaderRef) -> Self {
         let len = page_len(page);
         let source = match page.file_offset {
@@ -130,7 +131,7 @@ impl Extent {
         Self {
             flags: page.flags,
             data_type: page.data_type,
-            run_shift: len.trailing_zeros() as u8,
+            run_shift: if gpa.checked_rem(len) == Some(0) { len.trailing_zeros() as u8 } else { 0 },
             ..Self::new(Space::Guest, Span::new(gpa, len), source, writer)
         }
     }

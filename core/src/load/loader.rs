@@ -15,8 +15,8 @@ use super::image::{ExtentBlock, MemoryImage, Overlap};
 use super::machine::Machine;
 use super::ordered::Full;
 use super::problem::{
-    FixupFailure, GUEST_PHYSICAL_LIMIT, LoadError, Problem, ProblemKind, RelocationRefusal,
-    StorageKind,
+    FixupFailure, LoadError, Problem, ProblemKind, RelocationRefusal, StorageKind, aligned,
+    in_guest,
 };
 use super::processor::{Processor, Start};
 use super::region::{Region, Regions};
@@ -291,6 +291,9 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
     fn vp_context(&mut self, context: &IGVM_VHS_VP_CONTEXT, at: HeaderRef) -> Step {
         let vp_index = context.vp_index;
         let processors = self.host.processors;
+        if context.file_offset == 0 {
+            return Ok(Err(ProblemKind::ContextMissing));
+        }
         if matches!(self.machine.platform(), Platform::SEV_ES | Platform::SEV_SNP) {
             // The save area itself is a page of the guest.
             let gpa = self.machine.regions.moved(context.gpa.get());
@@ -521,20 +524,6 @@ fn extents_full(_: Full) -> LoadError {
 
 fn areas_full(_: Full) -> LoadError {
     LoadError::StorageFull(StorageKind::Areas)
-}
-
-fn aligned(value: u64, unit: u64) -> Result<(), ProblemKind> {
-    match value.checked_rem(unit) {
-        Some(0) => Ok(()),
-        _ => Err(ProblemKind::Unaligned { value, unit }),
-    }
-}
-
-fn in_guest(span: Span) -> Result<(), ProblemKind> {
-    match span.checked_end() {
-        Some(end) if end <= GUEST_PHYSICAL_LIMIT => Ok(()),
-        _ => Err(ProblemKind::BeyondAddressSpace { span }),
-    }
 }
 
 fn page_addresses(start: u64) -> impl Iterator<Item = u64> {
