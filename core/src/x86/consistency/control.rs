@@ -88,7 +88,7 @@ fn modes(state: &State<'_>, report: &mut dyn FnMut(Problem)) {
 fn flags(state: &State<'_>, report: &mut dyn FnMut(Problem)) {
     let rflags = state.registers.rflags;
     if rflags == 0 {
-        report(Problem::RflagsZero);
+        report(Problem::RflagsZero {});
     } else if rflags & rflags::FIXED == 0 {
         report(Problem::RflagsFixedBitClear { rflags });
     }

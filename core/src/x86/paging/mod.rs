@@ -189,3 +189,6 @@ impl Entry {
         bits::set_names(page_entry::BITS, self.raw & !unnamed).chain(pat.then_some("PAT"))
     }
 }
+
+#[cfg(test)]
+mod tests;
