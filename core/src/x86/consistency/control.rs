@@ -43,7 +43,6 @@ fn reserved_bits(r: &RegisterFile, report: &mut dyn FnMut(Problem)) {
         let RegisterValue::Integer(value) = r.get(register) else { continue };
         let refused = match register {
             Register::Cr0 | Register::Dr6 | Register::Dr7 => UPPER_HALF,
-            // Bit 1 and RFLAGS 0 are another matter, see `flags`.
             _ => u64::MAX,
         };
         let bits = value & bits::reserved(register);

@@ -228,6 +228,12 @@ fn a_table_of_itself_ends_with_its_budget() {
     }
 }
 
+/// It lives on the stack of whoever lists mappings, in a browser too.
+#[test]
+fn the_iterator_is_small() {
+    assert!(size_of::<super::Merged<'_, Memory>>() < 4096);
+}
+
 #[test]
 fn a_walk_shows_its_entries() {
     let mut memory = vec![0; 0x4000];
