@@ -102,13 +102,8 @@ impl Machine<'_> {
     /// The first piece of memory that ends above `at`, in whole pages, cut to
     /// what lies above.
     fn next_memory(&self, at: u64, host: &Host<'_>) -> Option<Span> {
-<<<<<<< HEAD
-        let of_host = host.ram.iter().copied().find(|ram| ram.end() > at);
-        let of_file = provided(host)
-=======
         let of_host = host.ram.iter().copied().find(|ram| ram.end() > at && !ram.is_empty());
-        let of_file = Self::provided(host)
->>>>>>> conformance
+        let of_file = provided(host)
             .iter()
             .filter_map(|space| Some(self.image.extents_from(*space, at).next()?.span));
         let cut = |span: Span| {

@@ -130,10 +130,9 @@ mod kvm {
             Some("none") => Ok(Destination::Nowhere),
             _ => match File::create(path) {
                 Ok(file) => Ok(Destination::Writer(Box::new(file))),
-                Err(error) => Err(BootError::Image(format!(
-                    "{} cannot be written: {error}",
-                    path.display()
-                ))),
+                Err(error) => {
+                    Err(BootError::Image(format!("{} cannot be written: {error}", path.display())))
+                }
             },
         }
     }

@@ -144,8 +144,7 @@ fn map_memory(spans: &[Span], slots: usize) -> Result<GuestMemoryMmap, BootError
 
 /// What must be set before there are processors.
 fn configure(fd: &VmFd) -> Result<(), BootError> {
-    fd.set_identity_map_address(IDENTITY_MAP)
-        .map_err(BootError::kvm("place its identity map"))?;
+    fd.set_identity_map_address(IDENTITY_MAP).map_err(BootError::kvm("place its identity map"))?;
     fd.set_tss_address(TSS as usize).map_err(BootError::kvm("place its task-state segment"))?;
     fd.create_irq_chip().map_err(BootError::kvm("create interrupt controllers"))?;
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
