@@ -125,7 +125,9 @@ fn value(f: &mut fmt::Formatter<'_>, value: &RegisterValue) -> fmt::Result {
             "selector {:#x}, base {:#x}, limit {:#x}, attributes {:#x}",
             segment.selector, segment.base, segment.limit, segment.attributes
         ),
-        RegisterValue::Table(table) => write!(f, "base {:#x}, limit {:#x}", table.base, table.limit),
+        RegisterValue::Table(table) => {
+            write!(f, "base {:#x}, limit {:#x}", table.base, table.limit)
+        }
     }
 }
 

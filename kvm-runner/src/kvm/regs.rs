@@ -249,8 +249,7 @@ pub fn as_kvm_keeps(file: &RegisterFile, read: &RegisterFile) -> RegisterFile {
     kept.dr7 = fixed(kept.dr7, read.dr7, DR7_SETTABLE);
     let RegisterFile { cs, ds, es, ss, fs, gs, ldtr, tr, .. } = &mut kept;
     let segments = [cs, ds, es, ss, fs, gs, ldtr, tr];
-    let seen =
-        [&read.cs, &read.ds, &read.es, &read.ss, &read.fs, &read.gs, &read.ldtr, &read.tr];
+    let seen = [&read.cs, &read.ds, &read.es, &read.ss, &read.fs, &read.gs, &read.ldtr, &read.tr];
     for (kept, seen) in segments.into_iter().zip(seen) {
         kept.attributes &= !Segment::RESERVED_ATTRIBUTES;
         if !kept.present() && !seen.present() {

@@ -20,8 +20,8 @@ use crate::guest::{BootError, Image};
 const TSS: u64 = 0xfeff_d000;
 /// One page below them, for the same purpose.
 const IDENTITY_MAP: u64 = 0xfeff_c000;
-/// Both.
-const RESERVED_BY_KVM: Span = Span::between(IDENTITY_MAP, TSS + 0x3000);
+/// Both: no memory can be here, and nothing else should be put here.
+pub const RESERVED_BY_KVM: Span = Span::between(IDENTITY_MAP, TSS + 0x3000);
 
 const PAGE: u64 = 0x1000;
 
@@ -122,8 +122,11 @@ fn map_memory(spans: &[Span], slots: usize) -> Result<GuestMemoryMmap, BootError
     }
     let mut ranges = Vec::with_capacity(spans.len());
     for span in spans {
-        if span.start % PAGE != 0 || span.len % PAGE != 0 || span.checked_end().is_none() {
+        if span.start % PAGE != 0 || span.len % PAGE != 0 {
             return image(format!("the memory at {span} is not made of whole pages"));
+        }
+        if span.checked_end().is_none() {
+            return image(format!("the memory at {span} passes the end of addresses"));
         }
         if span.overlaps(RESERVED_BY_KVM) {
             return image(format!(
@@ -144,8 +147,7 @@ fn map_memory(spans: &[Span], slots: usize) -> Result<GuestMemoryMmap, BootError
 
 /// What must be set before there are processors.
 fn configure(fd: &VmFd) -> Result<(), BootError> {
-    fd.set_identity_map_address(IDENTITY_MAP)
-        .map_err(BootError::kvm("place its identity map"))?;
+    fd.set_identity_map_address(IDENTITY_MAP).map_err(BootError::kvm("place its identity map"))?;
     fd.set_tss_address(TSS as usize).map_err(BootError::kvm("place its task-state segment"))?;
     fd.create_irq_chip().map_err(BootError::kvm("create interrupt controllers"))?;
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
