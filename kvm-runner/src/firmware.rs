@@ -31,7 +31,7 @@ impl Firmware {
     /// is less than the first megabyte or not whole pages.
     pub fn new(image: Vec<u8>, memory: u64) -> Result<Self, BootError> {
         let len = image.len() as u64;
-        if len == 0 || len % PAGE != 0 || len > Self::LARGEST {
+        if len == 0 || !len.is_multiple_of(PAGE) || len > Self::LARGEST {
             return Err(BootError::Image(format!(
                 "the file is no firmware image: it should be whole pages of 4 KiB, at most {:#x} \
                  bytes, and has {}{len:#x}",
@@ -39,7 +39,7 @@ impl Firmware {
                 if len > Self::LARGEST { "at least " } else { "" }
             )));
         }
-        if memory < MIB || memory % PAGE != 0 {
+        if memory < MIB || !memory.is_multiple_of(PAGE) {
             return Err(BootError::Image(format!(
                 "{memory:#x} bytes of memory: firmware needs 0x100000 at least, in whole pages"
             )));

@@ -122,7 +122,7 @@ fn map_memory(spans: &[Span], slots: usize) -> Result<GuestMemoryMmap, BootError
     }
     let mut ranges = Vec::with_capacity(spans.len());
     for span in spans {
-        if span.start % PAGE != 0 || span.len % PAGE != 0 {
+        if !span.start.is_multiple_of(PAGE) || !span.len.is_multiple_of(PAGE) {
             return image(format!("the memory at {span} is not made of whole pages"));
         }
         if span.checked_end().is_none() {
