@@ -21,6 +21,9 @@ pub struct Firmware {
 }
 
 impl Firmware {
+    /// The largest image, in bytes: KVM's own pages lie just below.
+    pub const LARGEST: u64 = 16 * MIB;
+
     /// A machine with `memory` bytes of RAM and this image.
     ///
     /// # Errors
@@ -28,13 +31,15 @@ impl Firmware {
     /// is less than the first megabyte or not whole pages.
     pub fn new(image: Vec<u8>, memory: u64) -> Result<Self, BootError> {
         let len = image.len() as u64;
-        if len == 0 || len % PAGE != 0 || len > 16 * MIB {
+        if len == 0 || !len.is_multiple_of(PAGE) || len > Self::LARGEST {
             return Err(BootError::Image(format!(
-                "the file has {len:#x} bytes; a firmware image is made of whole pages, at most \
-                 0x1000000 bytes"
+                "the file is no firmware image: it should be whole pages of 4 KiB, at most {:#x} \
+                 bytes, and has {}{len:#x}",
+                Self::LARGEST,
+                if len > Self::LARGEST { "at least " } else { "" }
             )));
         }
-        if memory < MIB || memory % PAGE != 0 {
+        if memory < MIB || !memory.is_multiple_of(PAGE) {
             return Err(BootError::Image(format!(
                 "{memory:#x} bytes of memory: firmware needs 0x100000 at least, in whole pages"
             )));

@@ -1,7 +1,6 @@
 //! `boot`: runs a machine on KVM.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 
@@ -65,15 +64,16 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 impl Boot {
-    pub(crate) fn run(self) -> ExitCode {
+    pub(crate) fn run(self) -> std::process::ExitCode {
         eprintln!("boot: KVM exists on Linux only, and this runner uses it on x86-64 only");
-        ExitCode::from(5)
+        std::process::ExitCode::from(5)
     }
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kvm {
     use std::fs::File;
+    use std::io::Read;
     use std::path::Path;
     use std::process::ExitCode;
 
@@ -81,7 +81,7 @@ mod kvm {
     use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
     use kvm_runner::firmware::Firmware;
     use kvm_runner::guest::BootError;
-    use kvm_runner::kvm::{Host, Machine, Report};
+    use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
 
     use super::Boot;
 
@@ -101,13 +101,18 @@ mod kvm {
         fn boot(&self) -> Result<Report, BootError> {
             let image = Firmware::new(read(&self.file)?, self.memory)?;
             let host = Host::open()?;
-            let machine = Description { ram: image.ram().to_vec(), processors: self.cpus };
+            let machine = Description {
+                ram: image.ram().to_vec(),
+                reserved: vec![RESERVED_BY_KVM],
+                processors: self.cpus,
+            };
+            let mut virtual_machine = Machine::new(host, &image, self.cpus)?;
+            // Only now: a machine that cannot be leaves no empty files behind.
             let console = Console::new(
                 destination(&self.serial)?,
                 destination(&self.debugcon)?,
                 self.until.as_deref(),
             );
-            let mut virtual_machine = Machine::new(host, &image, self.cpus)?;
             let wiring = Wiring {
                 serial: console.writer(Source::Serial),
                 debug: console.writer(Source::Debug),
@@ -118,10 +123,16 @@ mod kvm {
         }
     }
 
+    /// Reads a file, and no more of it than tells that it is too large.
     fn read(path: &Path) -> Result<Vec<u8>, BootError> {
-        std::fs::read(path).map_err(|error| {
-            BootError::Image(format!("{} cannot be read: {error}", path.display()))
-        })
+        let mut image = Vec::new();
+        let read = |file: File| file.take(Firmware::LARGEST + 1).read_to_end(&mut image);
+        match File::open(path).and_then(read) {
+            Ok(_) => Ok(image),
+            Err(error) => {
+                Err(BootError::Image(format!("{} cannot be read: {error}", path.display())))
+            }
+        }
     }
 
     fn destination(path: &Path) -> Result<Destination, BootError> {

@@ -2,6 +2,8 @@
 //! The selector at port 0x510, the data at 0x511, read byte by byte; numbers
 //! are little endian, the file directory big endian.
 
+use igvm_core::span::Span;
+
 use super::Description;
 
 /// Selects an item, by a word write.
@@ -76,10 +78,14 @@ impl FwCfg {
 /// The memory map: entries of base, length and type, 20 bytes each.
 fn e820(machine: &Description) -> Vec<u8> {
     const RAM: u32 = 1;
-    let entry = |span: &igvm_core::span::Span| {
-        [&span.start.to_le_bytes()[..], &span.len.to_le_bytes(), &RAM.to_le_bytes()].concat()
+    const RESERVED: u32 = 2;
+    let entry = |typ: u32| {
+        move |span: &Span| {
+            [&span.start.to_le_bytes()[..], &span.len.to_le_bytes(), &typ.to_le_bytes()].concat()
+        }
     };
-    machine.ram.iter().flat_map(entry).collect()
+    let ram = machine.ram.iter().flat_map(entry(RAM));
+    ram.chain(machine.reserved.iter().flat_map(entry(RESERVED))).collect()
 }
 
 /// The directory: a count, then size, selector and name of each file.

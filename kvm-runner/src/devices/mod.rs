@@ -71,6 +71,8 @@ pub enum Ending {
 pub struct Description {
     /// Usable memory, sorted by address.
     pub ram: Vec<Span>,
+    /// Addresses where nothing else may be put.
+    pub reserved: Vec<Span>,
     /// Number of processors.
     pub processors: u32,
 }

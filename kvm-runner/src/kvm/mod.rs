@@ -23,4 +23,4 @@ pub use instruction::Instruction;
 pub use regs::{State, as_kvm_keeps};
 pub use report::Report;
 pub use stop::Stop;
-pub use vm::Machine;
+pub use vm::{Machine, RESERVED_BY_KVM};

@@ -57,7 +57,7 @@ impl fmt::Display for Registers {
         for register in Register::ALL {
             match file.get(register) {
                 RegisterValue::Integer(value) => {
-                    write!(f, "{register:>9} {value:016x}")?;
+                    write!(f, "{register:>10} {value:016x}")?;
                     on_line += 1;
                     if on_line == INTEGERS_A_LINE {
                         on_line = 0;
@@ -75,12 +75,12 @@ impl fmt::Display for Registers {
                 RegisterValue::Integer(_) => {}
                 RegisterValue::Segment(segment) => writeln!(
                     f,
-                    "{register:>9} {:04x} base {:016x} limit {:08x} attributes {:04x}",
+                    "{register:>10} {:04x} base {:016x} limit {:08x} attributes {:04x}",
                     segment.selector, segment.base, segment.limit, segment.attributes
                 )?,
                 RegisterValue::Table(table) => writeln!(
                     f,
-                    "{register:>9}      base {:016x} limit {:04x}",
+                    "{register:>10}      base {:016x} limit {:04x}",
                     table.base, table.limit
                 )?,
             }

@@ -20,8 +20,8 @@ use crate::guest::{BootError, Image};
 const TSS: u64 = 0xfeff_d000;
 /// One page below them, for the same purpose.
 const IDENTITY_MAP: u64 = 0xfeff_c000;
-/// Both.
-const RESERVED_BY_KVM: Span = Span::between(IDENTITY_MAP, TSS + 0x3000);
+/// Both: no memory can be here, and nothing else should be put here.
+pub const RESERVED_BY_KVM: Span = Span::between(IDENTITY_MAP, TSS + 0x3000);
 
 const PAGE: u64 = 0x1000;
 
@@ -122,8 +122,11 @@ fn map_memory(spans: &[Span], slots: usize) -> Result<GuestMemoryMmap, BootError
     }
     let mut ranges = Vec::with_capacity(spans.len());
     for span in spans {
-        if span.start % PAGE != 0 || span.len % PAGE != 0 || span.checked_end().is_none() {
+        if !span.start.is_multiple_of(PAGE) || !span.len.is_multiple_of(PAGE) {
             return image(format!("the memory at {span} is not made of whole pages"));
+        }
+        if span.checked_end().is_none() {
+            return image(format!("the memory at {span} passes the end of addresses"));
         }
         if span.overlaps(RESERVED_BY_KVM) {
             return image(format!(
