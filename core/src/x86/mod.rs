@@ -4,10 +4,16 @@
 //! "SDM" below is the Intel 64 and IA-32 Architectures Software Developer's
 //! Manual, "APM" the AMD64 Architecture Programmer's Manual.
 
+pub mod bits;
+mod consistency;
+mod mode;
+pub mod paging;
 mod register;
 mod register_file;
 mod segment;
 
+pub use consistency::{Gravity, Problem, problems};
+pub use mode::{Because, Mode, PagingMode};
 pub use register::{Register, RegisterValue};
 pub use register_file::RegisterFile;
 pub use segment::{Segment, TableRegister};
