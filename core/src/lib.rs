@@ -45,6 +45,7 @@ compile_error!(
 #[cfg(test)]
 extern crate std;
 
+pub mod check;
 pub mod data;
 pub mod file;
 pub mod load;
