@@ -20,7 +20,8 @@
 //! A file is hostile until shown otherwise. Nothing in this crate panics,
 //! allocates, or runs longer than its input is large (bounds are stated where
 //! they are not linear). Storage is lent by the caller; running out of it is
-//! an error. The lints below hold the crate to it.
+//! an error. The lints below hold the crate to it. (The feature `alloc`, off by
+//! default, adds conveniences for building files; nothing else uses it.)
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -42,6 +43,8 @@ compile_error!(
     "igvm-core reads little-endian structures in place: big-endian targets are not supported"
 );
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
@@ -52,6 +55,7 @@ pub mod load;
 pub mod platform;
 pub mod span;
 pub mod wire;
+pub mod write;
 pub mod x86;
 
 pub use igvm_defs as defs;
