@@ -35,8 +35,7 @@ impl<'a> LoadedImage<'a> {
             (Source::Zero | Source::Untouched, _) => Ok(()),
             (Source::File { offset }, Some(mut file)) => {
                 let at = GuestAddress(extent.span.start);
-                file.seek(SeekFrom::Start(offset))
-                    .map_err(|error| unreadable(extent, &error))?;
+                file.seek(SeekFrom::Start(offset)).map_err(|error| unreadable(extent, &error))?;
                 guest
                     .read_exact_volatile_from(at, &mut file, extent.span.len as usize)
                     .map_err(|error| unreadable(extent, &error))
@@ -77,10 +76,7 @@ impl Image for LoadedImage<'_> {
     }
 
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
-        self.machine
-            .image()
-            .extents(Space::Guest)
-            .try_for_each(|extent| self.copy(extent, memory))
+        self.machine.image().extents(Space::Guest).try_for_each(|extent| self.copy(extent, memory))
     }
 
     fn registers(&self, vp_index: u32) -> Option<RegisterFile> {

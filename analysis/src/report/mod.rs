@@ -3,12 +3,14 @@
 //! tests.
 
 mod fields;
+mod findings;
 mod inspect;
 mod number;
 mod state;
 mod walk;
 
 pub use fields::{FieldView, fields, summary};
+pub use findings::{FindingView, FindingsReport};
 pub use inspect::{DataView, FileView, HeaderView, InspectReport, PlatformView};
 pub use number::{Hex, Size};
 pub use state::{

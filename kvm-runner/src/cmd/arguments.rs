@@ -21,6 +21,14 @@ pub(crate) struct MachineArguments {
     /// [default: native].
     #[arg(long, value_name = "NAME", value_parser = platform)]
     platform: Option<IgvmPlatformType>,
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// The host: what the guest finds.
+#[derive(Args)]
+#[command(next_help_heading = "The machine")]
+pub(crate) struct HostArguments {
     /// RAM, in bytes or with K, M, G, T.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size)]
     memory: u64,
@@ -47,9 +55,9 @@ enum Policy {
     Fail,
 }
 
-impl MachineArguments {
+impl HostArguments {
     /// The host these arguments describe.
-    pub(crate) fn host(&self) -> Result<HostTables, Failure> {
+    pub(crate) fn tables(&self) -> Result<HostTables, Failure> {
         let description = HostDescription {
             processors: self.cpus,
             memory: self.memory,
@@ -61,6 +69,13 @@ impl MachineArguments {
             relocations: self.relocate.clone(),
         };
         HostTables::new(description).map_err(|error| Failure::usage(error.to_string()))
+    }
+}
+
+impl MachineArguments {
+    /// The host these arguments describe.
+    pub(crate) fn tables(&self) -> Result<HostTables, Failure> {
+        self.host.tables()
     }
 
     /// The platform to load for: the one named, else native.
@@ -112,9 +127,10 @@ pub(crate) fn number(text: &str) -> Result<u64, String> {
 /// A number of bytes: `4096`, `0x1000`, `64K`, `256M`, `4G`, `1T`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(char, u32); 4] = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
-    let unit = text.chars().next_back().and_then(|last| {
-        UNITS.into_iter().find(|(unit, _)| last.eq_ignore_ascii_case(unit))
-    });
+    let unit = text
+        .chars()
+        .next_back()
+        .and_then(|last| UNITS.into_iter().find(|(unit, _)| last.eq_ignore_ascii_case(unit)));
     let (digits, shift) = match unit {
         Some((_, shift)) => (&text[..text.len() - 1], shift),
         None => (text, 0),

@@ -100,7 +100,7 @@ mod on_kvm {
     impl Boot {
         pub(crate) fn run(self) -> Result<ExitCode, Failure> {
             let document = self.document()?;
-            let tables = self.machine.host()?;
+            let tables = self.machine.tables()?;
             let report = self.load_and_run(&document, &tables)?;
             eprintln!("kvm-runner: {}", report.to_string().trim_end());
             if self.registers {
@@ -128,7 +128,11 @@ mod on_kvm {
                 .map_err(|error| Failure::usage(error.to_string()))?
         }
 
-        fn start(&self, image: &LoadedImage<'_>, host: &load::Host<'_>) -> Result<Report, BootError> {
+        fn start(
+            &self,
+            image: &LoadedImage<'_>,
+            host: &load::Host<'_>,
+        ) -> Result<Report, BootError> {
             let mut machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
             let console = Console::new(

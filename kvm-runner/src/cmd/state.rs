@@ -37,7 +37,7 @@ impl State {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let document = self.file.open()?;
         let file = document.file();
-        let tables = self.machine.host()?;
+        let tables = self.machine.tables()?;
         let host = tables.host();
         let platform = self.machine.platform(&file)?;
         LoadStorage::new()

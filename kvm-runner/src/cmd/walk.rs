@@ -31,7 +31,7 @@ impl Walk {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let document = self.file.open()?;
         let file = document.file();
-        let tables = self.machine.host()?;
+        let tables = self.machine.tables()?;
         let host = tables.host();
         let platform = self.machine.platform(&file)?;
         let walk = LoadStorage::new().load(&file, &document, platform, &host, |machine, _| {
