@@ -134,6 +134,26 @@ fn the_guest_may_ask_for_a_reset_or_shutdown() {
     }
 }
 
+/// The serial port's interrupt goes through the controllers and ends a HLT.
+#[test]
+fn the_serial_port_interrupts() {
+    let Some(host) = host() else { return };
+    let code = [
+        0xb0, 0x11, 0xe6, 0x20, // PIC: ICW1,
+        0xb0, 0x08, 0xe6, 0x21, // vectors from 8 on,
+        0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21, // ICW3, ICW4,
+        0xb0, 0xef, 0xe6, 0x21, // IRQ 4 alone
+        0xba, 0xf9, 0x03, 0xb0, 0x02, 0xee, // IER: transmitter empty
+        0xfb, 0xf4, 0xeb, 0xfd, // sti; hlt; jmp to the hlt
+    ];
+    let mut bits = Bits::real_mode(&code);
+    // Vector 12, 0000:6000.
+    bits.pieces.push((12 * 4, vec![0x00, 0x60, 0x00, 0x00]));
+    bits.pieces.push((0x6000, exit(0x10).to_vec()));
+    let outcome = run_bits(host, &bits, Run::default());
+    assert_eq!(outcome.report.stop, EXITED, "{}", outcome.report);
+}
+
 #[test]
 fn a_triple_fault_is_told() {
     let Some(host) = host() else { return };
@@ -252,7 +272,13 @@ fn a_second_processor_with_a_context_runs() {
     // cmp byte [0x500], 0x5a; jne back; exit
     let wait = [0x80, 0x3e, 0x00, 0x05, 0x5a, 0x75, 0xf9];
     let mut bits = Bits::real_mode(&[&wait[..], &exit(0x10)].concat());
-    bits.pieces.push((0x6000, RAISE_FLAG.to_vec()));
+    let name_yourself = [
+        0x66, 0xb8, 0x01, 0x00, 0x00, 0x00, 0x0f, 0xa2, // mov eax, 1; cpuid
+        0x66, 0xc1, 0xeb, 0x18, 0x88, 0x1e, 0x04, 0x05, // shr ebx, 24; mov [0x504], bl
+        0x66, 0xb8, 0x0b, 0x00, 0x00, 0x00, 0x66, 0x31, 0xc9, // mov eax, 0xb; xor ecx, ecx
+        0x0f, 0xa2, 0x88, 0x16, 0x05, 0x05, // cpuid; mov [0x505], dl
+    ];
+    bits.pieces.push((0x6000, [&name_yourself[..], &RAISE_FLAG].concat()));
     let mut second = common::real_mode();
     second.rip = 0x6000;
     second.apic_base &= !0x100;
@@ -260,6 +286,9 @@ fn a_second_processor_with_a_context_runs() {
     let outcome = run_bits(host, &bits, Run { processors: 2, ..Run::default() });
     assert_eq!(outcome.report.stop, EXITED, "{}", outcome.report);
     assert_eq!(outcome.report.vp_index, 0);
+    // Its APIC id, by both leaves that tell it.
+    let ids: [u8; 2] = outcome.machine.memory().read_obj(GuestAddress(0x504)).unwrap();
+    assert_eq!(ids, [1, 1]);
 }
 
 #[test]

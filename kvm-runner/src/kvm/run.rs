@@ -99,7 +99,7 @@ impl Drop for Leaving<'_> {
 impl Machine {
     /// Runs the machine until the guest ends it, fails, the console has seen
     /// what it waits for, or the time is up. The processors stand still then
-    /// and can be read; running on is possible where the stop was no failure.
+    /// and can be read.
     ///
     /// # Errors
     /// Fails where the host has no thread or signal left.
