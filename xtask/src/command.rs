@@ -48,6 +48,11 @@ impl Workplace {
         &self.log
     }
 
+    /// What that log holds so far.
+    pub(crate) fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     /// Runs a command in the root of the workspace, unless it names another
     /// folder. Its output goes to the log; it has no input.
     pub(crate) fn run(&self, command: &mut Command) -> Result<(), Stop> {

@@ -22,10 +22,20 @@ pub(crate) fn run(place: &Workplace, seconds: u32) -> StepResult {
     if code != Some(0) || targets.is_empty() {
         return Err(Stop::Failed("`cargo fuzz list` names no target of fuzz/Cargo.toml".into()));
     }
-    for target in &targets {
-        run_target(place, target, seconds)?;
+    let failures: Vec<String> = targets
+        .iter()
+        .filter_map(|target| match run_target(place, target, seconds) {
+            Err(Stop::Failed(reason) | Stop::Skipped(reason)) => {
+                Some(format!("{target}: {reason}"))
+            }
+            Ok(()) => None,
+        })
+        .collect();
+    if failures.is_empty() {
+        Ok(format!("{seconds} s each of {}", targets.join(", ")))
+    } else {
+        Err(Stop::Failed(failures.join("; ")))
     }
-    Ok(format!("{seconds} s each of {}", targets.join(", ")))
 }
 
 /// Inputs that are new go to `fuzz/corpus`, which is not committed; the seeds
@@ -35,7 +45,7 @@ fn run_target(place: &Workplace, target: &str, seconds: u32) -> Result<(), Stop>
     let corpus = fuzz.join("corpus").join(target);
     let seeds = fuzz.join("seeds").join(target);
     if !seeds.is_dir() {
-        return Err(Stop::Failed(format!("fuzz target {target} has no {}", seeds.display())));
+        return Err(Stop::Failed(format!("there are no seeds in {}", seeds.display())));
     }
     fs::create_dir_all(&corpus).map_err(|error| {
         Stop::Failed(format!("{} cannot be created: {error}", corpus.display()))

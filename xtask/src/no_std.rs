@@ -21,7 +21,7 @@ pub(crate) fn run(place: &Workplace) -> StepResult {
     place.run(
         toolchain
             .build(place)
-            .args(["--release", "--locked", "--manifest-path"])
+            .args(["--release", "--manifest-path"])
             .arg(place.root.join("tests/no-std/Cargo.toml")),
     )?;
     let path = toolchain.release_dir(place).join("igvm_no_std.wasm");

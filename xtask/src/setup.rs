@@ -34,14 +34,16 @@ pub(crate) fn install(place: &Workplace, packages: &[Package]) -> StepResult {
     if missing.is_empty() {
         return Ok("all packages are there".into());
     }
-    let blocked = |why: &str| Stop::Skipped(cannot_install(&missing, why));
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     if !succeeds(Command::new("apt-get").arg("--version")) {
-        return Err(blocked("there is no apt-get"));
+        let remedy = format!("install what your system calls {}", names.join(" and "));
+        return Err(blocked(&missing, "there is no apt-get", &remedy));
     }
+    let remedy = format!("run: sudo apt-get install {}", names.join(" "));
+    let blocked = |why: &str| blocked(&missing, why, &remedy);
     if text_of(Command::new("id").arg("-u")).as_deref() != Some("0") {
         return Err(blocked("that takes root"));
     }
-    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     // A host that has not asked for long knows of versions that are gone.
     let installed = place.run(apt_get("install").args(&names)).or_else(|_| {
         place.run(&mut apt_get("update"))?;
@@ -71,15 +73,14 @@ fn apt_get(action: &str) -> Command {
     command
 }
 
-/// What is missing, why it stays so, and what to do.
-fn cannot_install(missing: &[Package], why: &str) -> String {
-    let files: Vec<&str> = missing.iter().map(|package| package.file).collect();
-    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    format!(
-        "{} cannot be installed here, {why}; run: sudo apt-get install {} (or bring the files by other means)",
-        files.join(" and "),
-        names.join(" ")
-    )
+/// The skip that says what is missing, why it stays so, and what to do.
+fn blocked(missing: &[Package], why: &str, remedy: &str) -> Stop {
+    let things: Vec<String> =
+        missing.iter().map(|package| format!("{} ({})", package.name, package.file)).collect();
+    Stop::Skipped(format!(
+        "missing: {}; cannot be installed here: {why}; {remedy}",
+        things.join(" and ")
+    ))
 }
 
 #[cfg(test)]
@@ -93,8 +94,13 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_named() {
         let missing = missing(&[HERE, AWAY, GONE]);
-        let sentence = cannot_install(&missing, "that takes root");
-        assert!(sentence.starts_with("/nonexistent/away and /nonexistent/gone cannot"));
-        assert!(sentence.contains("; run: sudo apt-get install away gone ("), "{sentence}");
+        let Stop::Skipped(sentence) = blocked(&missing, "that takes root", "ask") else {
+            panic!("a missing package is no failure");
+        };
+        assert_eq!(
+            sentence,
+            "missing: away (/nonexistent/away) and gone (/nonexistent/gone); cannot be installed here: \
+             that takes root; ask"
+        );
     }
 }

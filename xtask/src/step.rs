@@ -1,7 +1,6 @@
 //! Named steps, run one after the other, and what came of them.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
@@ -69,8 +68,7 @@ pub(crate) fn run_all(steps: &[Step], place: &mut Workplace) -> Vec<Report> {
 
 /// The reason of a failure and the end of the step's log.
 fn failure(reason: &str, place: &Workplace) -> String {
-    let log = fs::read(place.log()).unwrap_or_default();
-    let log = String::from_utf8_lossy(&log);
+    let log = place.log_text();
     let lines: Vec<&str> = log.lines().collect();
     let hidden = lines.len().saturating_sub(LOG_TAIL);
     let mut text = format!("      {reason}");

@@ -152,11 +152,12 @@ fn tests(place: &Workplace, long: bool, skips: &Path) -> StepResult {
     if long {
         command.env("IGVM_TEST_LONG", "1");
     }
-    let (output, code) = place.capture(command.args(["test", "--workspace", "--no-fail-fast"]))?;
-    let counts = test_counts(&output);
-    match code {
-        Some(0) => Ok(counts),
-        _ => Err(Stop::Failed(format!("`cargo test` failed: {counts}"))),
+    let ended = place.run(command.args(["test", "--workspace", "--no-fail-fast"]));
+    let counts = test_counts(&place.log_text());
+    match ended {
+        Ok(()) => Ok(counts),
+        Err(Stop::Failed(reason)) => Err(Stop::Failed(format!("{reason}; {counts}"))),
+        Err(skipped) => Err(skipped),
     }
 }
 

@@ -19,13 +19,15 @@ pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 /// What rustup calls Debian's toolchain once it is linked.
 const DEBIAN: &str = "debian";
 
-/// Debian's compiler, which needs no rustup.
+/// Debian's compiler, without rustup between.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
 const DEBIAN_PACKAGES: [Package; 4] = [
-    Package { name: "rustc-web", file: DEBIAN_RUSTC },
-    Package { name: "cargo-web", file: DEBIAN_CARGO },
+    // Not by /usr/bin/rustc: Debian's other compiler, which is too old, has that
+    // path as well.
+    Package { name: "rustc-web", file: "/var/lib/dpkg/info/rustc-web.list" },
+    Package { name: "cargo-web", file: "/var/lib/dpkg/info/cargo-web.list" },
     Package { name: "rust-web-src", file: "/usr/lib/rustlib/src/rust/library/std/Cargo.toml" },
     Package { name: "lld-19", file: "/usr/bin/wasm-ld-19" },
 ];
@@ -159,13 +161,15 @@ fn install_debian(place: &Workplace) -> Result<(), Stop> {
 fn build_std(place: &Workplace) -> Result<PathBuf, Stop> {
     let folder = place.scratch().join("wasm-std");
     let manifest = "[package]\nname = \"empty\"\nedition = \"2024\"\n\n[lib]\npath = \"lib.rs\"\n\n[workspace]\n";
-    fs::create_dir_all(&folder)
+    let target_dir = folder.join("target");
+    // Libraries of an older compiler must not be taken along.
+    remove_if_there(&target_dir)
+        .and_then(|()| fs::create_dir_all(&folder))
         .and_then(|()| fs::write(folder.join("Cargo.toml"), manifest))
         .and_then(|()| fs::write(folder.join("lib.rs"), "#![no_std]\n"))
         .map_err(|error| {
             Stop::Failed(format!("{} cannot be written: {error}", folder.display()))
         })?;
-    let target_dir = folder.join("target");
     place.run(
         other_toolchain(DEBIAN_CARGO)
             .current_dir(&folder)
