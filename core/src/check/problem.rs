@@ -147,6 +147,7 @@ pub fn problem(host: &Host<'_>, platform: IgvmPlatformType, problem: &Problem) -
             with_guest(LoadFault::MovedTooHigh { span }, span)
         }
         ProblemKind::NotUnderstood { .. }
+        | ProblemKind::ContextMissing
         | ProblemKind::WrongLength { .. }
         | ProblemKind::Unaligned { .. }
         | ProblemKind::BeyondAddressSpace { .. }
