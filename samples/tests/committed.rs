@@ -30,7 +30,8 @@ fn write_all_writes_the_committed_ones() {
         assert_eq!(path.file_stem().unwrap(), sample.name);
         assert_eq!(std::fs::read(path).unwrap(), (sample.build)(), "{}", sample.name);
     }
-    assert_eq!(written.len(), committed.count());
+    let broken = igvm_samples::broken::all().count();
+    assert_eq!(written.len(), committed.count() + broken);
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
