@@ -24,8 +24,7 @@ pub enum Space {
     ErrorRange,
     /// Guest physical memory of a relocatable region.
     Region,
-    /// The inside of a parameter area, by its ordinal (see
-    /// [`Area`](super::Area)).
+    /// The inside of the parameter area of this index.
     Area(u32),
 }
 
@@ -89,7 +88,7 @@ pub struct Extent {
     pub flags: IgvmPageDataFlags,
     /// For page data its type, else NORMAL.
     pub data_type: IgvmPageDataType,
-    /// The ordinal of the parameter area that the bytes came through.
+    /// The index of the parameter area that the bytes came through.
     pub area: Option<u32>,
     /// Log2 of the bytes that each header of a run covers; 0 where one header
     /// covers the whole extent.

@@ -177,7 +177,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         let kept = if usable.is_ok() { len } else { 0 };
         let area = self.machine.areas.declare(index, kept, at).map_err(areas_full)?;
         let extent = Extent::new(area.space(), Span::new(0, kept), source, at);
-        self.write(extent.through(area.ordinal))?;
+        self.write(extent.through(area.index))?;
         Ok(usable)
     }
 
@@ -221,10 +221,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
                 problem(Problem { header: at, kind: ProblemKind::Overlap(overlap) });
             }
         };
-        self.machine
-            .image
-            .write(extent.through(area.ordinal), &mut report)
-            .map_err(extents_full)?;
+        self.machine.image.write(extent.through(area.index), &mut report).map_err(extents_full)?;
         Ok(Ok(()))
     }
 
@@ -240,7 +237,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         }
         self.machine.areas.retire(area.index, Insertion { gpa, header: at });
         // The whole range first, so that what it overwrites is reported once.
-        self.write(Extent::new(Space::Guest, to, Source::Zero, at).through(area.ordinal))?;
+        self.write(Extent::new(Space::Guest, to, Source::Zero, at).through(area.index))?;
         let mut next = 0;
         loop {
             let piece = self.machine.image.extents_from(area.space(), next).next().copied();
