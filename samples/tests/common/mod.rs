@@ -18,8 +18,8 @@ const MEMORY_MAP: [IGVM_VHS_MEMORY_MAP_ENTRY; 1] = [IGVM_VHS_MEMORY_MAP_ENTRY {
 
 /// Every finding about a file.
 pub(crate) fn findings(file: &[u8], host: &Host<'_>) -> Vec<Finding> {
-    let mut extents = vec![ExtentBlock::new(); 64];
-    let mut areas = vec![AreaBlock::new(); 4];
+    let mut extents = vec![ExtentBlock::new(); 4];
+    let mut areas = vec![AreaBlock::new(); 1];
     let mut processors = vec![Processor::default(); host.processors as usize];
     let mut fixups = vec![[0; 4096]; 16];
     let storage = Storage {
