@@ -8,6 +8,7 @@ use std::path::Path;
 
 use igvm_core::check::{RULES, Severity};
 use igvm_core::load::{Host, Relocation, RequiredMemoryPolicy};
+use igvm_core::write::wrap::{Entry, firmware};
 use igvm_samples::broken;
 
 use common::{findings, host, lines};
@@ -71,6 +72,20 @@ fn good_files_have_notes_only() {
             .map(|finding| finding.rule.id)
             .collect();
         assert!(graver.iter().eq(expected), "{}:\n{}", sample.name, lines(&found));
+    }
+}
+
+#[test]
+fn wrapped_firmware_has_notes_only() {
+    let packaged = ["/usr/share/seabios/bios.bin", "/usr/share/ovmf/OVMF.fd"];
+    // Firmware that halts stands in where a package is missing.
+    let images = packaged.into_iter().filter_map(|path| std::fs::read(path).ok());
+    for image in images.chain([vec![0xf4; 0x2_0000]]) {
+        for entry in [Entry::Reset16, Entry::Flat32, Entry::Long64] {
+            let found = findings(&firmware(&image, entry).unwrap(), &host());
+            let graver = found.iter().any(|finding| finding.rule.severity < Severity::Note);
+            assert!(!graver, "{:#x} bytes, {entry:?}:\n{}", image.len(), lines(&found));
+        }
     }
 }
 

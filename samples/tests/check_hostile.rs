@@ -21,6 +21,9 @@ const MANY: u32 = 1 << 18;
 /// Generous: it takes a fraction of a second, a quadratic check takes hours.
 const SOON: Duration = Duration::from_secs(30);
 
+/// The header of this number.
+type Nth = dyn Fn(u32) -> HeaderSpec<'static>;
+
 fn many(each: impl Fn(u32) -> HeaderSpec<'static>) -> Vec<u8> {
     let mut file = FileBuilder::new(Version::V2_X64);
     file.allow_any_order();
@@ -56,14 +59,14 @@ fn many_headers_of_one_kind_take_linear_time() {
         used_size: 2,
     });
     let area = HeaderSpec::ParameterArea { index: 0, number_of_bytes: 0x1000, initial: Data::Zero };
-    let kinds: [(&str, Box<dyn Fn(u32) -> HeaderSpec<'static>>); 9] = [
+    let kinds: [(&str, Box<Nth>); 9] = [
         ("platforms", Box::new(|_| HeaderSpec::platform(Platform::NATIVE, 1))),
         ("one page", Box::new(|_| HeaderSpec::zero_page(0, u32::MAX))),
         ("bad pages", Box::new(|nth| HeaderSpec::zero_page(nth.into(), nth))),
         ("areas", Box::new(move |_| area)),
         ("inserts", Box::new(move |_| insert)),
         ("parameters", Box::new(|_| HeaderSpec::parameter(ParameterKind::MemoryMap, 0, 8))),
-        ("contexts", Box::new(move |nth| context(nth))),
+        ("contexts", Box::new(context)),
         ("regions", Box::new(move |_| region)),
         ("unknown", Box::new(|_| HeaderSpec::Raw { typ: 0x4242, value: b"?" })),
     ];
