@@ -5,7 +5,7 @@
 //! 1. [`wire`]: the bytes. Fixed headers, the walk over the variable headers,
 //!    every structure of `igvm_defs` by zerocopy. The only place that touches
 //!    offsets.
-//! 2. [`file`]: [`IgvmFile`](file::IgvmFile), a borrowed file in which every
+//! 2. [`mod@file`]: [`IgvmFile`](file::IgvmFile), a borrowed file in which every
 //!    header knows its index, its kind and its ranges in the file.
 //! 3. [`x86`]: register file, segments, control registers, processor mode and
 //!    page walk. Knows nothing of IGVM.

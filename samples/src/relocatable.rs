@@ -26,8 +26,9 @@ pub(crate) const SAMPLE: Sample = Sample {
 const REGION: u64 = 0x20_0000;
 const REGION_GDT: u64 = REGION;
 const REGION_CODE: u64 = REGION + PAGE_4K;
-/// Where it may end at most.
-const REGION_LIMIT: u64 = 0x400_0000;
+/// Where it may end at most: from 1 GiB on, the page tables need another
+/// directory.
+const REGION_LIMIT: u64 = 0x8000_0000;
 
 /// The page tables: three in use, thirteen spare ones.
 const TABLES: u64 = 0x10_0000;

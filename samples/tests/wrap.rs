@@ -40,7 +40,7 @@ fn synthetic(len: usize) -> Vec<u8> {
     let page = |index: usize| match index % 5 {
         0 => vec![0; 4096],
         1 => vec![0x90; 4096],
-        _ => (0..4096).map(|at| (at ^ index * 37) as u8 | 1).collect(),
+        _ => (0..4096).map(|at| (at ^ (index * 37)) as u8 | 1).collect(),
     };
     let mut image: Vec<u8> = (0..len / 4096).flat_map(page).collect();
     image[len - 1] = 0xf4;

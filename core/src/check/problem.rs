@@ -133,7 +133,7 @@ pub fn problem(host: &Host<'_>, platform: IgvmPlatformType, problem: &Problem) -
         }
         ProblemKind::RegisterAdjusted { register: x86::Register::Rflags, from, .. } => {
             let was = match from {
-                0 => x86::Problem::RflagsZero,
+                0 => x86::Problem::RflagsZero {},
                 rflags => x86::Problem::RflagsFixedBitClear { rflags },
             };
             Finding::new(super::processor::ProcessorFault(was)).at(header).platform(platform)
@@ -147,6 +147,7 @@ pub fn problem(host: &Host<'_>, platform: IgvmPlatformType, problem: &Problem) -
             with_guest(LoadFault::MovedTooHigh { span }, span)
         }
         ProblemKind::NotUnderstood { .. }
+        | ProblemKind::ContextMissing
         | ProblemKind::WrongLength { .. }
         | ProblemKind::Unaligned { .. }
         | ProblemKind::BeyondAddressSpace { .. }

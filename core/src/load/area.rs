@@ -12,8 +12,6 @@ pub type AreaBlock = Block<Area>;
 pub struct Area {
     /// `parameter_area_index`, the file's name for it.
     pub index: u32,
-    /// Its number in the order of declaration, which names its address space.
-    pub ordinal: u32,
     /// Bytes it has.
     pub len: u64,
     /// The header that declared it.
@@ -34,7 +32,7 @@ pub struct Insertion {
 impl Area {
     /// The address space of its inside.
     pub fn space(&self) -> Space {
-        Space::Area(self.ordinal)
+        Space::Area(self.index)
     }
 }
 
@@ -50,12 +48,11 @@ impl Entry for Area {
 #[derive(Debug)]
 pub struct Areas<'s> {
     areas: Ordered<'s, Area>,
-    declared: u32,
 }
 
 impl<'s> Areas<'s> {
     pub(crate) fn new(blocks: &'s mut [AreaBlock]) -> Self {
-        Self { areas: Ordered::new(blocks), declared: 0 }
+        Self { areas: Ordered::new(blocks) }
     }
 
     /// All areas by index.
@@ -68,11 +65,6 @@ impl<'s> Areas<'s> {
         self.areas.get(self.areas.find(index)?)
     }
 
-    /// The area of this ordinal; looks through all of them.
-    pub fn by_ordinal(&self, ordinal: u32) -> Option<&Area> {
-        self.areas.iter().find(|area| area.ordinal == ordinal)
-    }
-
     /// Adds an area whose index is not taken.
     pub(crate) fn declare(
         &mut self,
@@ -80,9 +72,8 @@ impl<'s> Areas<'s> {
         len: u64,
         header: HeaderRef,
     ) -> Result<Area, Full> {
-        let area = Area { index, ordinal: self.declared, len, header, inserted: None };
+        let area = Area { index, len, header, inserted: None };
         self.areas.insert(area)?;
-        self.declared = self.declared.saturating_add(1);
         Ok(area)
     }
 

@@ -24,8 +24,7 @@ pub enum Space {
     ErrorRange,
     /// Guest physical memory of a relocatable region.
     Region,
-    /// The inside of a parameter area, by its ordinal (see
-    /// [`Area`](super::Area)).
+    /// The inside of the parameter area of this index.
     Area(u32),
 }
 
@@ -89,7 +88,7 @@ pub struct Extent {
     pub flags: IgvmPageDataFlags,
     /// For page data its type, else NORMAL.
     pub data_type: IgvmPageDataType,
-    /// The ordinal of the parameter area that the bytes came through.
+    /// The index of the parameter area that the bytes came through.
     pub area: Option<u32>,
     /// Log2 of the bytes that each header of a run covers; 0 where one header
     /// covers the whole extent.
@@ -121,7 +120,8 @@ impl Extent {
         Self { space, span: Span::new(start, self.span.len), ..self }
     }
 
-    /// The page of a PAGE_DATA header, loaded at `gpa`.
+    /// The page of a PAGE_DATA header, loaded at `gpa`. Relocation may have
+    /// moved a large page off its natural alignment; then it stands alone.
     pub(crate) fn page(page: &IGVM_VHS_PAGE_DATA, gpa: u64, writer: HeaderRef) -> Self {
         let len = page_len(page);
         let source = match page.file_offset {
@@ -131,7 +131,7 @@ impl Extent {
         Self {
             flags: page.flags,
             data_type: page.data_type,
-            run_shift: len.trailing_zeros() as u8,
+            run_shift: if gpa.checked_rem(len) == Some(0) { len.trailing_zeros() as u8 } else { 0 },
             ..Self::new(Space::Guest, Span::new(gpa, len), source, writer)
         }
     }

@@ -164,10 +164,10 @@ impl<O: Originals> Fixup<'_, O> {
     /// The linear address that a page moves to; `None` if it stays.
     fn new_place(&self, found: &Found) -> Result<Option<u64>, Failure> {
         let len = mapping_len(found.level);
-        let Some(region) = self.regions.first_in(Span::new(found.linear, len)) else {
+        let Some(region) = self.regions.first_moved_in(Span::new(found.linear, len)) else {
             return Ok(None);
         };
-        if !region.is_moved() || region.distance() < len {
+        if region.distance() < len {
             return Ok(None);
         }
         let linear = region.moved(found.linear);

@@ -15,8 +15,8 @@ use super::image::{ExtentBlock, MemoryImage, Overlap};
 use super::machine::Machine;
 use super::ordered::Full;
 use super::problem::{
-    FixupFailure, GUEST_PHYSICAL_LIMIT, LoadError, Problem, ProblemKind, RelocationRefusal,
-    StorageKind,
+    FixupFailure, LoadError, Problem, ProblemKind, RelocationRefusal, StorageKind, aligned,
+    in_guest,
 };
 use super::processor::{Processor, Start};
 use super::region::{Region, Regions};
@@ -177,7 +177,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         let kept = if usable.is_ok() { len } else { 0 };
         let area = self.machine.areas.declare(index, kept, at).map_err(areas_full)?;
         let extent = Extent::new(area.space(), Span::new(0, kept), source, at);
-        self.write(extent.through(area.ordinal))?;
+        self.write(extent.through(area.index))?;
         Ok(usable)
     }
 
@@ -221,10 +221,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
                 problem(Problem { header: at, kind: ProblemKind::Overlap(overlap) });
             }
         };
-        self.machine
-            .image
-            .write(extent.through(area.ordinal), &mut report)
-            .map_err(extents_full)?;
+        self.machine.image.write(extent.through(area.index), &mut report).map_err(extents_full)?;
         Ok(Ok(()))
     }
 
@@ -240,7 +237,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         }
         self.machine.areas.retire(area.index, Insertion { gpa, header: at });
         // The whole range first, so that what it overwrites is reported once.
-        self.write(Extent::new(Space::Guest, to, Source::Zero, at).through(area.ordinal))?;
+        self.write(Extent::new(Space::Guest, to, Source::Zero, at).through(area.index))?;
         let mut next = 0;
         loop {
             let piece = self.machine.image.extents_from(area.space(), next).next().copied();
@@ -294,6 +291,9 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
     fn vp_context(&mut self, context: &IGVM_VHS_VP_CONTEXT, at: HeaderRef) -> Step {
         let vp_index = context.vp_index;
         let processors = self.host.processors;
+        if context.file_offset == 0 {
+            return Ok(Err(ProblemKind::ContextMissing));
+        }
         if matches!(self.machine.platform(), Platform::SEV_ES | Platform::SEV_SNP) {
             // The save area itself is a page of the guest.
             let gpa = self.machine.regions.moved(context.gpa.get());
@@ -524,20 +524,6 @@ fn extents_full(_: Full) -> LoadError {
 
 fn areas_full(_: Full) -> LoadError {
     LoadError::StorageFull(StorageKind::Areas)
-}
-
-fn aligned(value: u64, unit: u64) -> Result<(), ProblemKind> {
-    match value.checked_rem(unit) {
-        Some(0) => Ok(()),
-        _ => Err(ProblemKind::Unaligned { value, unit }),
-    }
-}
-
-fn in_guest(span: Span) -> Result<(), ProblemKind> {
-    match span.checked_end() {
-        Some(end) if end <= GUEST_PHYSICAL_LIMIT => Ok(()),
-        _ => Err(ProblemKind::BeyondAddressSpace { span }),
-    }
 }
 
 fn page_addresses(start: u64) -> impl Iterator<Item = u64> {

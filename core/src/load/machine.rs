@@ -77,22 +77,10 @@ impl Machine<'_> {
         GuestMemory { image: &self.image, data, host, fixups: self.fixups }
     }
 
-    /// The address spaces whose extents must be memory, given the host's
-    /// policy.
-    fn provided(host: &Host<'_>) -> &'static [Space] {
-        match host.required_memory {
-            RequiredMemoryPolicy::Create => {
-                &[Space::Guest, Space::Required, Space::ErrorRange, Space::Region]
-            }
-            RequiredMemoryPolicy::Fail => &[Space::Guest, Space::ErrorRange],
-        }
-    }
-
     /// Whether the guest has memory at an address: the host's RAM, and what
     /// was created for the file.
     pub fn is_memory(&self, gpa: u64, host: &Host<'_>) -> bool {
-        host.ram.iter().any(|ram| ram.contains(gpa))
-            || Self::provided(host).iter().any(|space| self.image.extent_at(*space, gpa).is_some())
+        is_memory(&self.image, host, gpa)
     }
 
     /// All guest memory, in whole 4 KiB pages, by address and without
@@ -114,8 +102,8 @@ impl Machine<'_> {
     /// The first piece of memory that ends above `at`, in whole pages, cut to
     /// what lies above.
     fn next_memory(&self, at: u64, host: &Host<'_>) -> Option<Span> {
-        let of_host = host.ram.iter().copied().find(|ram| ram.end() > at);
-        let of_file = Self::provided(host)
+        let of_host = host.ram.iter().copied().find(|ram| ram.end() > at && !ram.is_empty());
+        let of_file = provided(host)
             .iter()
             .filter_map(|space| Some(self.image.extents_from(*space, at).next()?.span));
         let cut = |span: Span| {
@@ -128,6 +116,22 @@ impl Machine<'_> {
             .filter(|span| !span.is_empty())
             .min_by_key(|span| (span.start, core::cmp::Reverse(span.len)))
     }
+}
+
+/// The address spaces whose extents must be memory, given the host's policy.
+fn provided(host: &Host<'_>) -> &'static [Space] {
+    match host.required_memory {
+        RequiredMemoryPolicy::Create => {
+            &[Space::Guest, Space::Required, Space::ErrorRange, Space::Region]
+        }
+        RequiredMemoryPolicy::Fail => &[Space::Guest, Space::ErrorRange],
+    }
+}
+
+/// Whether the guest has memory at an address.
+pub(crate) fn is_memory(image: &MemoryImage<'_>, host: &Host<'_>, gpa: u64) -> bool {
+    host.ram.iter().any(|ram| ram.contains(gpa))
+        || provided(host).iter().any(|space| image.extent_at(*space, gpa).is_some())
 }
 
 const PAGE_MASK: u64 = igvm_defs::PAGE_SIZE_4K - 1;

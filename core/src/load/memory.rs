@@ -4,8 +4,10 @@ use super::extent::{Extent, Source, Space};
 use super::fixup::FixupPage;
 use super::host::Host;
 use super::image::MemoryImage;
+use super::machine::is_memory;
 use crate::data::{FileData, ReadError};
 use crate::span::Span;
+use crate::x86::paging::{PhysicalMemory, Unreadable};
 
 /// The memory image together with what its extents refer to: the file, the
 /// host's parameters and the fixed-up page tables.
@@ -78,6 +80,18 @@ impl<'a, D: FileData + ?Sized> GuestMemory<'a, D> {
                 Ok(())
             }
         }
+    }
+}
+
+/// For the page walk. Unlike [`GuestMemory::read`] it fails where the guest has
+/// no memory; ranges within one page are what a walk asks for.
+impl<D: FileData + ?Sized> PhysicalMemory for GuestMemory<'_, D> {
+    fn read(&self, gpa: u64, buf: &mut [u8]) -> Result<(), Unreadable> {
+        let last = gpa.saturating_add((buf.len() as u64).saturating_sub(1));
+        if !is_memory(self.image, self.host, gpa) || !is_memory(self.image, self.host, last) {
+            return Err(Unreadable);
+        }
+        self.read_space(Space::Guest, gpa, buf).map_err(|_| Unreadable)
     }
 }
 

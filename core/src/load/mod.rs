@@ -24,6 +24,9 @@ mod problem;
 mod processor;
 mod region;
 
+#[cfg(test)]
+mod tests;
+
 pub use area::{Area, AreaBlock, Areas, Insertion};
 pub use extent::{Extent, Source, Space};
 pub use fixup::FixupPage;

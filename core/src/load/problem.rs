@@ -119,6 +119,9 @@ pub enum ProblemKind {
         /// Processors the host starts.
         processors: u32,
     },
+    /// `file_offset` is 0: there is no context. (Unlike a page, a context is
+    /// never described as zeroes.)
+    ContextMissing,
     /// A context for a platform whose processors start in a state of their
     /// own.
     ContextNotExpected,
@@ -283,6 +286,9 @@ impl fmt::Display for ProblemKind {
             Self::ContextWithoutProcessor { vp_index, processors } => {
                 write!(f, "a context for processor {vp_index}, but the host starts {processors}")
             }
+            Self::ContextMissing => {
+                write!(f, "its file_offset is 0, where no context can be")
+            }
             Self::ContextNotExpected => write!(
                 f,
                 "the processors of this platform start in a state of their own; a context is invalid"
@@ -377,5 +383,21 @@ impl core::error::Error for LoadError {}
 impl ProblemKind {
     pub(crate) fn data_missing(error: ReadError, file_len: u64) -> Self {
         Self::DataMissing { span: error.span, file_len }
+    }
+}
+
+/// Whether an address or length is a multiple of `unit`.
+pub(crate) fn aligned(value: u64, unit: u64) -> Result<(), ProblemKind> {
+    match value.checked_rem(unit) {
+        Some(0) => Ok(()),
+        _ => Err(ProblemKind::Unaligned { value, unit }),
+    }
+}
+
+/// Whether a range lies in guest physical memory.
+pub(crate) fn in_guest(span: Span) -> Result<(), ProblemKind> {
+    match span.checked_end() {
+        Some(end) if end <= GUEST_PHYSICAL_LIMIT => Ok(()),
+        _ => Err(ProblemKind::BeyondAddressSpace { span }),
     }
 }

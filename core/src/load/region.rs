@@ -7,7 +7,7 @@ use igvm_defs::{
 };
 
 use super::host::Relocation;
-use super::problem::{ProblemKind, RelocationRefusal};
+use super::problem::{ProblemKind, RelocationRefusal, aligned, in_guest};
 use crate::file::HeaderRef;
 use crate::span::Span;
 
@@ -77,12 +77,12 @@ impl Regions {
         self.find(gpa).map_or(gpa, |region| region.moved(gpa))
     }
 
-    /// The first region, by address, that shares a byte with `span` (as the
-    /// file has it).
-    pub fn first_in(&self, span: Span) -> Option<&Region> {
+    /// The first region, by address, that moves and shares a byte with `span`
+    /// (as the file has it).
+    pub fn first_moved_in(&self, span: Span) -> Option<&Region> {
         self.regions
             .iter()
-            .filter(|region| region.span.overlaps(span))
+            .filter(|region| region.is_moved() && region.span.overlaps(span))
             .min_by_key(|region| region.span.start)
     }
 
@@ -126,7 +126,7 @@ impl Regions {
             apply_gdtr: false,
             page_tables: Some(value.used_size.min(value.size)),
         };
-        if region.to.checked_rem(PAGE_SIZE_4K) != Some(0) {
+        if region.is_moved() && region.to.checked_rem(PAGE_SIZE_4K) != Some(0) {
             let why = RelocationRefusal::Unaligned;
             return Err(ProblemKind::RelocationRefused { to: region.to, why });
         }
@@ -134,6 +134,12 @@ impl Regions {
     }
 
     fn add(&mut self, region: Region) -> Result<Region, ProblemKind> {
+        // Nothing that follows a region has to think of addresses that wrap.
+        for span in [region.span, region.loaded()] {
+            aligned(span.start, PAGE_SIZE_4K)?;
+            aligned(span.len, PAGE_SIZE_4K)?;
+            in_guest(span)?;
+        }
         let why = RelocationRefusal::TooMany;
         self.regions
             .push(region)

@@ -290,3 +290,24 @@ pub fn set_names(bits: &'static [NamedBit], value: u64) -> impl Iterator<Item = 
         .filter(move |(bit, ..)| value.checked_shr(*bit).is_some_and(|rest| rest & 1 != 0))
         .map(|(_, name, _)| *name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_in_order_and_apart_from_what_is_reserved() {
+        for register in Register::ALL {
+            let table = names(register);
+            assert!(table.is_sorted_by(|a, b| a.0 < b.0), "{register}");
+            for (bit, name, meaning) in table {
+                assert_eq!(reserved(register) >> bit & 1, 0, "{register}.{name}");
+                assert!(!meaning.ends_with('.'), "{register}.{name}");
+            }
+        }
+        let set: Vec<_> = set_names(cr0::BITS, 0x8000_0011).collect();
+        assert_eq!(set, ["PE", "ET", "PG"]);
+    }
+}

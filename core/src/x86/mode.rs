@@ -224,3 +224,191 @@ pub(super) const fn sign_extended(linear: u64, width: u32) -> u64 {
     let unused = 64_u32.saturating_sub(width);
     (linear.wrapping_shl(unused) as i64).wrapping_shr(unused) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    /// CR0, CR4, EFER, attributes of CS and RFLAGS; name, bitness, paging and
+    /// the sentence that follow from them.
+    #[allow(clippy::type_complexity, reason = "a table")]
+    const TABLE: &[(u64, u64, u64, u16, u64, &str, u32, PagingMode, &str)] = &[
+        (0x10, 0, 0, 0x9b, 2, "real", 16, PagingMode::None, "real mode, because CR0.PE is clear"),
+        // Nothing but PE leaves real mode.
+        (
+            0x10,
+            0x20,
+            0xd00,
+            0xa09b,
+            2,
+            "real",
+            16,
+            PagingMode::None,
+            "real mode, because CR0.PE is clear",
+        ),
+        (
+            0x11,
+            0,
+            0,
+            0x9b,
+            2,
+            "protected16",
+            16,
+            PagingMode::None,
+            "16-bit protected mode, because CR0.PE is set, EFER.LME is clear and CS.D is 0",
+        ),
+        (
+            0x11,
+            0,
+            0,
+            0xc09b,
+            2,
+            "protected32",
+            32,
+            PagingMode::None,
+            "32-bit protected mode, because CR0.PE is set, EFER.LME is clear and CS.D is 1",
+        ),
+        (
+            0x8000_0011,
+            0,
+            0,
+            0xc09b,
+            2,
+            "protected32",
+            32,
+            PagingMode::Bits32,
+            "32-bit protected mode, because CR0.PE is set, EFER.LME is clear and CS.D is 1",
+        ),
+        (
+            0x8000_0011,
+            0x1020,
+            0,
+            0xc09b,
+            2,
+            "protected32",
+            32,
+            PagingMode::Pae,
+            "32-bit protected mode, because CR0.PE is set, EFER.LME is clear and CS.D is 1",
+        ),
+        // A stored LMA does not count, and CS.L means nothing here.
+        (
+            0x11,
+            0x20,
+            0xd00,
+            0xa09b,
+            2,
+            "protected16",
+            16,
+            PagingMode::None,
+            "16-bit protected mode, because CR0.PE is set, CR0.PG is clear (EFER.LME alone does \
+             not activate long mode) and CS.D is 0",
+        ),
+        (
+            0x11,
+            0,
+            0,
+            0xc09b,
+            0x2_0002,
+            "protected16",
+            16,
+            PagingMode::None,
+            "16-bit protected mode, because CR0.PE is set, EFER.LME is clear and RFLAGS.VM is set \
+             (virtual-8086 mode)",
+        ),
+        (
+            0x8000_0011,
+            0x20,
+            0x500,
+            0x9b,
+            2,
+            "compatibility",
+            16,
+            PagingMode::Level4,
+            "16-bit compatibility mode, because CR0.PG, CR4.PAE and EFER.LME are set, CS.L is 0 \
+             and CS.D is 0",
+        ),
+        (
+            0x8000_0011,
+            0x20,
+            0x500,
+            0xc09b,
+            2,
+            "compatibility",
+            32,
+            PagingMode::Level4,
+            "32-bit compatibility mode, because CR0.PG, CR4.PAE and EFER.LME are set, CS.L is 0 \
+             and CS.D is 1",
+        ),
+        (
+            0x8000_0011,
+            0x20,
+            0x500,
+            0xa09b,
+            2,
+            "long64",
+            64,
+            PagingMode::Level4,
+            "64-bit mode, because CR0.PG, CR4.PAE and EFER.LME are set and CS.L is 1",
+        ),
+        (
+            0x8000_0011,
+            0x1020,
+            0x500,
+            0xa09b,
+            2,
+            "long64",
+            64,
+            PagingMode::Level5,
+            "64-bit mode, because CR0.PG, CR4.PAE and EFER.LME are set and CS.L is 1",
+        ),
+        // LMA left out, PAE left out: refused, and 64-bit mode all the same.
+        (
+            0x8000_0011,
+            0,
+            0x100,
+            0xe09b,
+            2,
+            "long64",
+            64,
+            PagingMode::Level4,
+            "64-bit mode, because CR0.PG and EFER.LME are set and CS.L is 1",
+        ),
+    ];
+
+    #[test]
+    fn modes_follow_from_registers() {
+        for &(cr0, cr4, efer, attributes, rflags, name, bitness, paging, sentence) in TABLE {
+            let mut registers =
+                RegisterFile { cr0, cr4, efer, rflags, ..RegisterFile::reset(true) };
+            registers.cs.attributes = attributes;
+            let mode = Mode::of(&registers);
+            assert_eq!(Mode::because(&registers).to_string(), sentence);
+            assert_eq!((mode.name(), mode.bitness()), (name, bitness), "{sentence}");
+            assert_eq!(PagingMode::of(&registers), paging, "{sentence}");
+            assert!(sentence.starts_with(&mode.to_string()));
+        }
+    }
+
+    #[test]
+    fn canonical_addresses() {
+        for (address, level4, level5, short) in [
+            (0, true, true, true),
+            (0xffff_ffff, true, true, true),
+            (0x1_0000_0000, true, true, false),
+            (0x7fff_ffff_ffff, true, true, false),
+            (0x8000_0000_0000, false, true, false),
+            (0x00ff_ffff_ffff_ffff, false, true, false),
+            (0x0100_0000_0000_0000, false, false, false),
+            (0xfeff_ffff_ffff_ffff, false, false, false),
+            (0xff00_0000_0000_0000, false, true, false),
+            (0xffff_8000_0000_0000, true, true, false),
+            (u64::MAX, true, true, false),
+        ] {
+            assert_eq!(PagingMode::Level4.is_address(address), level4, "{address:#x}");
+            assert_eq!(PagingMode::Level5.is_address(address), level5, "{address:#x}");
+            assert_eq!(PagingMode::Pae.is_address(address), short, "{address:#x}");
+        }
+    }
+}

@@ -43,7 +43,6 @@ fn reserved_bits(r: &RegisterFile, report: &mut dyn FnMut(Problem)) {
         let RegisterValue::Integer(value) = r.get(register) else { continue };
         let refused = match register {
             Register::Cr0 | Register::Dr6 | Register::Dr7 => UPPER_HALF,
-            // Bit 1 and RFLAGS 0 are another matter, see `flags`.
             _ => u64::MAX,
         };
         let bits = value & bits::reserved(register);
@@ -88,7 +87,7 @@ fn modes(state: &State<'_>, report: &mut dyn FnMut(Problem)) {
 fn flags(state: &State<'_>, report: &mut dyn FnMut(Problem)) {
     let rflags = state.registers.rflags;
     if rflags == 0 {
-        report(Problem::RflagsZero);
+        report(Problem::RflagsZero {});
     } else if rflags & rflags::FIXED == 0 {
         report(Problem::RflagsFixedBitClear { rflags });
     }

@@ -57,3 +57,6 @@ impl State<'_> {
         SEGMENTS.into_iter().zip([&r.cs, &r.ds, &r.es, &r.ss, &r.fs, &r.gs])
     }
 }
+
+#[cfg(test)]
+mod tests;

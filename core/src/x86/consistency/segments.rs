@@ -112,11 +112,11 @@ fn stack(state: &State<'_>, report: &mut dyn FnMut(Problem)) {
     if zero_level && ss.dpl() != 0 {
         report(Problem::StackPrivilege { attributes: ss.attributes });
     }
-    if state.mode == Mode::Real {
-        // The low bits of a selector are no privilege level there.
-    } else if cs_rpl != ss_rpl {
+    // The low bits of a selector are no privilege level in real mode.
+    let leveled = state.mode != Mode::Real;
+    if leveled && cs_rpl != ss_rpl {
         report(Problem::StackCodeRpl { cs: cs.selector, ss: ss.selector });
-    } else if u16::from(ss.dpl()) != ss_rpl {
+    } else if leveled && u16::from(ss.dpl()) != ss_rpl {
         report(Problem::StackRpl { selector: ss.selector, attributes: ss.attributes });
     }
 }

@@ -45,7 +45,7 @@ impl Problem {
             Self::CetWithoutWriteProtect { cr0, cr4 } => {
                 write!(f, "cr4 is {cr4:#x} and cr0 {cr0:#x}: CET needs WP, which is clear")
             }
-            Self::RflagsZero => {
+            Self::RflagsZero {} => {
                 f.write_str("rflags is 0; bit 1 is always 1 and has to be set when it is loaded")
             }
             Self::RflagsFixedBitClear { rflags } => {
@@ -60,9 +60,9 @@ impl Problem {
             Self::Xcr0WithoutX87 { xcr0 } => write!(f, "xcr0 is {xcr0:#x}: bit 0 must be 1"),
             Self::Xcr0Incomplete { xcr0, given, missing } => write!(
                 f,
-                "xcr0 is {xcr0:#x}: {} needs {} as well",
-                Names(bits::xcr0::BITS, given),
-                Names(bits::xcr0::BITS, missing)
+                "xcr0 is {xcr0:#x}: {} must be set along with {}",
+                Names(bits::xcr0::BITS, missing),
+                Names(bits::xcr0::BITS, given)
             ),
             Self::FixedDebugBits { register, value, read } => write!(
                 f,

@@ -171,7 +171,8 @@ impl Format {
             _ => Rights {
                 writable: raw & page_entry::RW != 0,
                 user: raw & page_entry::US != 0,
-                executable: !self.nxe || raw & page_entry::XD == 0,
+                // Without EFER.NXE the bit is reserved.
+                executable: raw & page_entry::XD == 0,
             },
         }
     }

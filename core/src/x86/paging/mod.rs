@@ -99,7 +99,7 @@ pub struct Rights {
     pub writable: bool,
     /// U/S is set at every level.
     pub user: bool,
-    /// XD is clear at every level, or EFER.NXE is clear.
+    /// XD is clear at every level; without EFER.NXE it is reserved.
     pub executable: bool,
 }
 
@@ -189,3 +189,6 @@ impl Entry {
         bits::set_names(page_entry::BITS, self.raw & !unnamed).chain(pat.then_some("PAT"))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Arguments that several subcommands share, and how their values are read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use igvm_analysis::document::Document;
+use igvm_analysis::host::{HostDescription, HostTables};
+use igvm_core::defs::IgvmPlatformType;
+use igvm_core::file::IgvmFile;
+use igvm_core::load::{Relocation, RequiredMemoryPolicy, default_platform};
+use igvm_core::platform::{PLATFORMS, platform_by_name, platform_name};
+
+use super::Failure;
+
+/// The virtual machine that the file is loaded for.
+#[derive(Args)]
+#[command(next_help_heading = "The machine")]
+pub(crate) struct MachineArguments {
+    /// Platform to load for: native, vsm, sev-snp, tdx, sev, sev-es or cca
+    /// [default: native].
+    #[arg(long, value_name = "NAME", value_parser = platform)]
+    platform: Option<IgvmPlatformType>,
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// The host: what the guest finds.
+#[derive(Args)]
+#[command(next_help_heading = "The machine")]
+pub(crate) struct HostArguments {
+    /// RAM, in bytes or with K, M, G, T.
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size)]
+    memory: u64,
+    /// Processors.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    cpus: u32,
+    /// Command line for the guest.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    append: String,
+    /// What to do where the file requires memory and there is no RAM.
+    #[arg(long, value_name = "POLICY", default_value = "create")]
+    required_memory: Policy,
+    /// Load the region that the file has at FROM at TO instead (may be given
+    /// several times).
+    #[arg(long, value_name = "FROM=TO", value_parser = relocation)]
+    relocate: Vec<Relocation>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Policy {
+    /// Create the memory, as QEMU does.
+    Create,
+    /// Refuse the file, as the specification says.
+    Fail,
+}
+
+impl HostArguments {
+    /// The host these arguments describe.
+    pub(crate) fn tables(&self) -> Result<HostTables, Failure> {
+        let description = HostDescription {
+            processors: self.cpus,
+            memory: self.memory,
+            command_line: self.append.clone(),
+            required_memory: match self.required_memory {
+                Policy::Create => RequiredMemoryPolicy::Create,
+                Policy::Fail => RequiredMemoryPolicy::Fail,
+            },
+            relocations: self.relocate.clone(),
+        };
+        HostTables::new(description).map_err(|error| Failure::usage(error.to_string()))
+    }
+}
+
+impl MachineArguments {
+    /// The host these arguments describe.
+    pub(crate) fn tables(&self) -> Result<HostTables, Failure> {
+        self.host.tables()
+    }
+
+    /// The platform to load for: the one named, else native.
+    pub(crate) fn platform(&self, file: &IgvmFile<'_>) -> Result<IgvmPlatformType, Failure> {
+        let chosen = match self.platform {
+            Some(platform) => file.platform(platform).map(|header| header.platform_type),
+            None => default_platform(file),
+        };
+        chosen.ok_or_else(|| {
+            let wanted = self.platform.and_then(platform_name).unwrap_or("native");
+            let names: Vec<&str> = file
+                .platforms()
+                .map(|header| platform_name(header.platform_type).unwrap_or("an unknown one"))
+                .collect();
+            Failure::usage(match names.is_empty() {
+                true => format!("the file supports no platform at all, so not {wanted} either"),
+                false => format!(
+                    "the file does not support {wanted}; it has {}: choose with --platform",
+                    names.join(", ")
+                ),
+            })
+        })
+    }
+}
+
+/// An IGVM file by path.
+#[derive(Args)]
+pub(crate) struct FileArgument {
+    /// The IGVM file.
+    file: PathBuf,
+}
+
+impl FileArgument {
+    pub(crate) fn open(&self) -> Result<Document, Failure> {
+        Document::open(&self.file).map_err(|error| Failure::usage(error.to_string()))
+    }
+}
+
+/// A number: `4096` or `0x1000`; `_` may group its digits.
+pub(crate) fn number(text: &str) -> Result<u64, String> {
+    let digits = text.replace('_', "");
+    match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => digits.parse(),
+    }
+    .map_err(|_| "give a number, in decimal or as 0x1000".to_owned())
+}
+
+/// A number of bytes: `4096`, `0x1000`, `64K`, `256M`, `4G`, `1T`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(char, u32); 4] = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
+    let unit = text
+        .chars()
+        .next_back()
+        .and_then(|last| UNITS.into_iter().find(|(unit, _)| last.eq_ignore_ascii_case(unit)));
+    let (digits, shift) = match unit {
+        Some((_, shift)) => (&text[..text.len() - 1], shift),
+        None => (text, 0),
+    };
+    number(digits)
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "give a number of bytes, or of K, M, G or T: 256M".to_owned())
+}
+
+/// A time in seconds, above zero.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds: &f64| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "give a number of seconds above zero: 2.5".to_owned())
+}
+
+fn platform(text: &str) -> Result<IgvmPlatformType, String> {
+    platform_by_name(text).ok_or_else(|| {
+        let names: Vec<&str> = PLATFORMS.iter().map(|(_, name)| *name).collect();
+        format!("there is no such platform; there are {}", names.join(", "))
+    })
+}
+
+fn relocation(text: &str) -> Result<Relocation, String> {
+    let (from, to) = text.split_once('=').ok_or("give two addresses: 0x100000=0x40000000")?;
+    Ok(Relocation { from: number(from)?, to: number(to)? })
+}

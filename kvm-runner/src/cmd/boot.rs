@@ -1,0 +1,191 @@
+//! `boot`: runs a machine on KVM.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use igvm_analysis::document::Document;
+
+use super::Failure;
+use super::arguments::{MachineArguments, seconds};
+
+/// Boot the machine on KVM (Linux on x86-64).
+///
+/// Exit codes: 0 the guest ended by itself or --until was seen, 2 bad usage or
+/// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  kvm-runner boot --sample hello-long64
+  kvm-runner boot firmware.igvm --debugcon stdio --until 'SeaBIOS (version' --timeout 30")]
+pub(crate) struct Boot {
+    /// The IGVM file.
+    #[arg(required_unless_present = "sample", conflicts_with = "sample")]
+    file: Option<PathBuf>,
+    /// A built-in sample instead of a file.
+    #[arg(long, value_name = "NAME", value_parser = sample_names())]
+    sample: Option<String>,
+    /// Stop when the guest has written this text.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    until: Option<String>,
+    /// Stop after this many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// Where the serial port's output goes: stdio, none or a file.
+    #[arg(long, value_name = "stdio|none|PATH", default_value = "stdio")]
+    serial: PathBuf,
+    /// Where the debug port's output goes: stdio, none or a file.
+    #[arg(long, value_name = "stdio|none|PATH", default_value = "none")]
+    debugcon: PathBuf,
+    /// Print every register at the stop.
+    #[arg(long)]
+    registers: bool,
+    #[command(flatten)]
+    machine: MachineArguments,
+}
+
+fn sample_names() -> clap::builder::PossibleValuesParser {
+    use clap::builder::PossibleValue;
+    let name = |sample: &igvm_samples::Sample| PossibleValue::new(sample.name).help(sample.title);
+    igvm_samples::all().iter().map(name).collect::<Vec<_>>().into()
+}
+
+impl Boot {
+    fn document(&self) -> Result<Document, Failure> {
+        if let Some(file) = &self.file {
+            return Document::open(file).map_err(|error| Failure::usage(error.to_string()));
+        }
+        let sample = self.sample.as_deref().and_then(igvm_samples::by_name);
+        let sample = sample.ok_or_else(|| Failure::usage("give a file or --sample"))?;
+        Document::from_bytes((sample.build)()).map_err(|error| Failure::usage(error.to_string()))
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+impl Boot {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        self.document()?;
+        Err(Failure::with_code(
+            5,
+            "KVM exists on Linux only, and this runner uses it on x86-64 only; \
+             the other commands work here",
+        ))
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod on_kvm {
+    use std::fs::File;
+    use std::path::Path;
+
+    use igvm_analysis::host::HostTables;
+    use igvm_analysis::loaded::{LoadStorage, Problems};
+    use igvm_core::load;
+    use igvm_core::wire::kind_name;
+    use kvm_runner::console::{Console, Destination, Source};
+    use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
+    use kvm_runner::guest::BootError;
+    use kvm_runner::image::LoadedImage;
+    use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
+
+    use super::{Boot, Document, ExitCode, Failure};
+
+    impl From<BootError> for Failure {
+        fn from(error: BootError) -> Self {
+            Self::with_code(error.exit_code(), error.to_string())
+        }
+    }
+
+    impl Boot {
+        pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+            let document = self.document()?;
+            let tables = self.machine.tables()?;
+            let report = self.load_and_run(&document, &tables)?;
+            eprintln!("kvm-runner: {}", report.to_string().trim_end());
+            if self.registers {
+                eprintln!("{}", report.registers().to_string().trim_end());
+            }
+            Ok(ExitCode::from(report.stop.exit_code()))
+        }
+
+        fn load_and_run(
+            &self,
+            document: &Document,
+            tables: &HostTables,
+        ) -> Result<Report, Failure> {
+            let file = document.file();
+            let host = tables.host();
+            let platform = self.machine.platform(&file)?;
+            LoadStorage::new()
+                .load(&file, document, platform, &host, |machine, problems| {
+                    if machine.fatal_problems() > 0 {
+                        return Err(not_startable(document, &problems));
+                    }
+                    let image = LoadedImage::new(&machine, document, &host);
+                    self.start(&image, &host).map_err(Failure::from)
+                })
+                .map_err(|error| Failure::usage(error.to_string()))?
+        }
+
+        fn start(
+            &self,
+            image: &LoadedImage<'_>,
+            host: &load::Host<'_>,
+        ) -> Result<Report, BootError> {
+            let mut machine = Machine::new(Host::open()?, image, host.processors)?;
+            // Only now: a machine that cannot be leaves no empty files behind.
+            let console = Console::new(
+                destination(&self.serial)?,
+                destination(&self.debugcon)?,
+                self.until.as_deref(),
+            );
+            let wiring = Wiring {
+                serial: console.writer(Source::Serial),
+                debug: console.writer(Source::Debug),
+                serial_line: machine.interrupt_line(COM1_IRQ)?,
+                clock: Box::new(HostClock::new()),
+            };
+            let description = Description {
+                ram: host.ram.to_vec(),
+                reserved: vec![RESERVED_BY_KVM],
+                processors: host.processors,
+            };
+            machine.run(Devices::new(&description, wiring), &console, self.timeout)
+        }
+    }
+
+    /// Says what forbids the start, the first problem in full.
+    fn not_startable(document: &Document, problems: &Problems) -> Failure {
+        let mut fatal = problems.kept.iter().filter(|problem| problem.kind.is_fatal());
+        let Some(first) = fatal.next() else {
+            return Failure::usage("the file cannot be started; `check` says why");
+        };
+        let name = document
+            .file()
+            .header(first.header)
+            .and_then(|header| kind_name(header.typ()))
+            .unwrap_or("header");
+        let more = match fatal.count() {
+            0 => String::new(),
+            more => format!(" (and {more} more problems; `check` lists them)"),
+        };
+        Failure::usage(format!(
+            "{name} {} at file offset {:#x}: {}{more}",
+            first.header.index, first.header.offset, first.kind
+        ))
+    }
+
+    fn destination(path: &Path) -> Result<Destination, BootError> {
+        match path.to_str() {
+            Some("stdio") => Ok(Destination::Stdio),
+            Some("none") => Ok(Destination::Nowhere),
+            _ => match File::create(path) {
+                Ok(file) => Ok(Destination::Writer(Box::new(file))),
+                Err(error) => {
+                    Err(BootError::Image(format!("{} cannot be written: {error}", path.display())))
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The machine around the processors: a small PC.
+//!
+//! | ports | device |
+//! |---|---|
+//! | 0x60, 0x64 | keyboard controller, of which only the reset line is there |
+//! | 0x70, 0x71 | real-time clock and its memory |
+//! | 0x92 | A20 and fast reset |
+//! | 0x3f8 to 0x3ff | COM1 |
+//! | 0x402 | debug text |
+//! | 0x501 | exit port |
+//! | 0x510, 0x511 | fw_cfg |
+//! | 0xcf8, 0xcf9, 0xcfc to 0xcff | PCI configuration, reset control |
+//! | 0xb000 to 0xb03f, movable | ACPI power management |
+//!
+//! Nothing here knows of KVM or holds a file: text goes to writers, time comes
+//! from a [`Clock`], interrupts go to an [`InterruptLine`]. Interrupt
+//! controllers and the interval timer are not here: KVM has its own.
+//!
+//! A guest may do anything: every access of any size at any port is answered.
+//! What nobody claims reads as all ones and swallows writes, as on an ISA bus;
+//! so does physical memory that is not there.
+
+mod clock;
+mod cmos;
+mod fw_cfg;
+mod pci;
+mod pm;
+mod reset;
+mod serial;
+
+use std::io::Write;
+
+use igvm_core::span::Span;
+
+pub use clock::{Clock, HostClock};
+pub use serial::{COM1, COM1_IRQ};
+
+/// Debug text goes out here; reading it answers [`DEBUG_PORT_PRESENT`].
+pub const DEBUG_PORT: u16 = 0x402;
+/// Says that somebody listens at [`DEBUG_PORT`].
+pub const DEBUG_PORT_PRESENT: u8 = 0xe9;
+/// A write here ends the run.
+pub const EXIT_PORT: u16 = 0x501;
+
+/// An edge-triggered interrupt line into the guest.
+pub trait InterruptLine: Send {
+    /// Raises the line and lowers it again.
+    fn raise(&self);
+}
+
+/// Why a device asks for the end of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// A write to the exit port.
+    Exit {
+        /// What was written. A real `isa-debug-exit` makes `value << 1 | 1` of
+        /// it for its process's exit status.
+        value: u32,
+    },
+    /// ACPI soft off (S5).
+    Shutdown,
+    /// A reset of the machine.
+    Reset {
+        /// The port that asked: 0x64, 0x92 or 0xcf9.
+        port: u16,
+    },
+}
+
+/// What the devices say of the machine: to firmware by CMOS and fw_cfg.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Usable memory, sorted by address.
+    pub ram: Vec<Span>,
+    /// Addresses where nothing else may be put.
+    pub reserved: Vec<Span>,
+    /// Number of processors.
+    pub processors: u32,
+}
+
+impl Description {
+    const FOUR_GIB: u64 = 1 << 32;
+
+    /// Where memory that starts below 4 GiB ends; at most 4 GiB.
+    pub(crate) fn ram_end_below_4g(&self) -> u64 {
+        let below = self.ram.iter().filter(|span| span.start < Self::FOUR_GIB);
+        below.map(|span| span.end()).max().unwrap_or(0).min(Self::FOUR_GIB)
+    }
+
+    /// Where memory ends, at least 4 GiB.
+    pub(crate) fn ram_end_above_4g(&self) -> u64 {
+        let ends = self.ram.iter().map(|span| span.end());
+        ends.max().unwrap_or(0).max(Self::FOUR_GIB)
+    }
+}
+
+/// Where the devices are connected to: the host's side of each.
+pub struct Wiring {
+    /// What the guest writes to COM1.
+    pub serial: Box<dyn Write + Send>,
+    /// What the guest writes to the debug port.
+    pub debug: Box<dyn Write + Send>,
+    /// COM1's interrupt line, [`COM1_IRQ`].
+    pub serial_line: Box<dyn InterruptLine>,
+    /// The time.
+    pub clock: Box<dyn Clock>,
+}
+
+/// Every device, by port.
+pub struct Devices {
+    clock: Box<dyn Clock>,
+    com1: serial::Com1,
+    debug: Box<dyn Write + Send>,
+    cmos: cmos::Cmos,
+    reset: reset::ResetPorts,
+    fw_cfg: fw_cfg::FwCfg,
+    pci: pci::Pci,
+    pm: pm::PowerManagement,
+}
+
+impl Devices {
+    /// The devices of the described machine, as after power-up.
+    pub fn new(machine: &Description, wiring: Wiring) -> Self {
+        Self {
+            clock: wiring.clock,
+            com1: serial::Com1::new(wiring.serial_line, wiring.serial),
+            debug: wiring.debug,
+            cmos: cmos::Cmos::new(machine),
+            reset: reset::ResetPorts::new(),
+            fw_cfg: fw_cfg::FwCfg::new(machine),
+            pci: pci::Pci::new(),
+            pm: pm::PowerManagement::new(),
+        }
+    }
+
+    /// The offset of `port` in the power-management block, if it lies there.
+    fn pm_offset(&self, port: u16) -> Option<u16> {
+        port.checked_sub(self.pci.pm_base()?).filter(|offset| *offset < pm::LEN)
+    }
+
+    /// One read of `data.len()` bytes at `port`.
+    pub fn read(&mut self, port: u16, data: &mut [u8]) {
+        if let Some(offset) = self.pm_offset(port) {
+            return self.pm.read(offset, data, &*self.clock);
+        }
+        if let (pci::ADDRESS, Ok(data)) = (port, <&mut [u8; 4]>::try_from(&mut *data)) {
+            *data = self.pci.address().to_le_bytes();
+            return;
+        }
+        for (at, byte) in data.iter_mut().enumerate() {
+            *byte = self.read_byte(port.wrapping_add(at as u16));
+        }
+    }
+
+    fn read_byte(&mut self, port: u16) -> u8 {
+        match port {
+            COM1..=0x3ff => self.com1.read((port - COM1) as u8),
+            DEBUG_PORT => DEBUG_PORT_PRESENT,
+            cmos::INDEX | cmos::DATA => self.cmos.read(port, &*self.clock),
+            reset::KEYBOARD_DATA
+            | reset::KEYBOARD_COMMAND
+            | reset::SYSTEM_CONTROL_A
+            | reset::RESET_CONTROL => self.reset.read(port),
+            fw_cfg::DATA => self.fw_cfg.next(),
+            pci::DATA..=0xcff => self.pci.read((port - pci::DATA) as u8),
+            _ => 0xff,
+        }
+    }
+
+    /// One write of `data` to `port`.
+    pub fn write(&mut self, port: u16, data: &[u8]) -> Option<Ending> {
+        if let Some(offset) = self.pm_offset(port) {
+            return self.pm.write(offset, data);
+        }
+        match (port, data) {
+            (EXIT_PORT, _) => {
+                let low = data.iter().take(4).rev();
+                return Some(Ending::Exit { value: low.fold(0, |v, b| v << 8 | u32::from(*b)) });
+            }
+            (fw_cfg::SELECTOR, &[low, high]) => {
+                self.fw_cfg.select(u16::from_le_bytes([low, high]));
+                return None;
+            }
+            (pci::ADDRESS, &[a, b, c, d]) => {
+                self.pci.set_address(u32::from_le_bytes([a, b, c, d]));
+                return None;
+            }
+            _ => {}
+        }
+        let mut ending = None;
+        for (at, byte) in data.iter().enumerate() {
+            ending = ending.or(self.write_byte(port.wrapping_add(at as u16), *byte));
+        }
+        ending
+    }
+
+    fn write_byte(&mut self, port: u16, value: u8) -> Option<Ending> {
+        match port {
+            COM1..=0x3ff => self.com1.write((port - COM1) as u8, value),
+            DEBUG_PORT => {
+                // The writer remembers why text was lost (`Console::failure`).
+                let _lost = self.debug.write_all(&[value]).and_then(|()| self.debug.flush());
+            }
+            cmos::INDEX | cmos::DATA => self.cmos.write(port, value),
+            pci::DATA..=0xcff => self.pci.write((port - pci::DATA) as u8, value),
+            _ => return self.reset.write(port, value),
+        }
+        None
+    }
+
+    /// A read of physical memory that is not there.
+    pub fn read_memory(&mut self, _gpa: u64, data: &mut [u8]) {
+        data.fill(0xff);
+    }
+}

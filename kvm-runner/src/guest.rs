@@ -1,0 +1,148 @@
+//! What a run loads into the virtual machine, and the errors on the way to
+//! its first instruction.
+
+use std::fmt;
+
+use igvm_core::span::Span;
+use igvm_core::x86::{Register, RegisterFile, RegisterValue};
+use vm_memory::GuestMemoryMmap;
+
+use crate::kvm::HostError;
+
+/// A machine before its first instruction: memory and processors.
+pub trait Image {
+    /// The guest physical memory to provide, in whole pages of 4 KiB, disjoint
+    /// and sorted. Usable RAM and whatever else the image needs memory for.
+    fn memory(&self) -> Vec<Span>;
+
+    /// Writes the image into that memory, which is all zeroes. Pages that are
+    /// not written cost nothing.
+    ///
+    /// # Errors
+    /// Fails when the image's bytes cannot be read or have no memory.
+    fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError>;
+
+    /// The registers a processor starts with. `None` for processor 0 is the
+    /// reset state; any other then waits for INIT and SIPI.
+    fn registers(&self, vp_index: u32) -> Option<RegisterFile>;
+}
+
+/// Memory for `bytes` of RAM: from 0 up to 3 GiB, the rest from 4 GiB on, with
+/// the hole between them for firmware and devices.
+pub fn ram_layout(bytes: u64) -> Vec<Span> {
+    const HOLE: Span = Span::between(3 << 30, 4 << 30);
+    let low = Span::new(0, bytes.min(HOLE.start));
+    let high = Span::new(HOLE.end(), bytes.saturating_sub(HOLE.start));
+    [low, high].into_iter().filter(|span| !span.is_empty()).collect()
+}
+
+/// Why there was no first instruction.
+#[derive(Debug)]
+pub enum BootError {
+    /// KVM is missing, may not be used, or is too old.
+    Host(HostError),
+    /// A call that any KVM should take failed.
+    Kvm {
+        /// What was tried: "create a processor".
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The image asks for a machine that cannot be, or its bytes cannot be
+    /// read. A sentence that says what and where.
+    Image(String),
+    /// KVM refused a part of a processor's state.
+    Refused {
+        /// Which processor.
+        vp_index: u32,
+        /// Which part: "the special registers".
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// KVM took a register and made something else of it.
+    Changed {
+        /// Which processor.
+        vp_index: u32,
+        /// Which register.
+        register: Register,
+        /// The value it was to have.
+        asked: RegisterValue,
+        /// The value it has.
+        got: RegisterValue,
+    },
+}
+
+impl BootError {
+    /// A failed call, for `map_err`.
+    pub(crate) fn kvm(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> Self {
+        move |errno| Self::Kvm { what, source: errno.into() }
+    }
+
+    /// The exit code: 2 for the image, 4 for a state no processor takes, 5 for
+    /// the host.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Image(_) => 2,
+            Self::Refused { .. } | Self::Changed { .. } => 4,
+            Self::Host(_) | Self::Kvm { .. } => 5,
+        }
+    }
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(error) => error.fmt(f),
+            Self::Kvm { what, source } => write!(f, "KVM would not {what}: {source}"),
+            Self::Image(sentence) => f.write_str(sentence),
+            Self::Refused { vp_index, what, source } => write!(
+                f,
+                "KVM refuses {what} of processor {vp_index} ({source}): no processor can start in \
+                 this state; `check` and `state` show what contradicts what"
+            ),
+            Self::Changed { vp_index, register, asked, got } => {
+                write!(f, "processor {vp_index} should start with {register} ")?;
+                value(f, asked)?;
+                f.write_str(", this host's KVM makes it ")?;
+                value(f, got)?;
+                f.write_str(if *register == Register::Cr0 {
+                    ": it cannot run this paging mode; a host with hardware virtualization can"
+                } else {
+                    ""
+                })
+            }
+        }
+    }
+}
+
+/// One value, in the space of a sentence.
+fn value(f: &mut fmt::Formatter<'_>, value: &RegisterValue) -> fmt::Result {
+    match value {
+        RegisterValue::Integer(value) => write!(f, "{value:#x}"),
+        RegisterValue::Segment(segment) => write!(
+            f,
+            "selector {:#x}, base {:#x}, limit {:#x}, attributes {:#x}",
+            segment.selector, segment.base, segment.limit, segment.attributes
+        ),
+        RegisterValue::Table(table) => {
+            write!(f, "base {:#x}, limit {:#x}", table.base, table.limit)
+        }
+    }
+}
+
+impl std::error::Error for BootError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Host(error) => Some(error),
+            Self::Kvm { source, .. } | Self::Refused { source, .. } => Some(source),
+            Self::Image(_) | Self::Changed { .. } => None,
+        }
+    }
+}
+
+impl From<HostError> for BootError {
+    fn from(error: HostError) -> Self {
+        Self::Host(error)
+    }
+}

@@ -1,0 +1,172 @@
+//! Why a run stopped.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Instruction;
+use crate::console::Source;
+use crate::devices::Ending;
+
+/// Why a run stopped. The text is one sentence without a full stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// The guest asked for it.
+    Ended(Ending),
+    /// The awaited text was seen.
+    Until(Source),
+    /// The time was up.
+    Timeout {
+        /// The limit.
+        after: Duration,
+        /// Every processor waits, and nothing can wake one.
+        halted: bool,
+    },
+    /// A fault on the way into the double-fault handler.
+    TripleFault,
+    /// KVM could not run an instruction.
+    Emulation(Emulation),
+    /// The processor refused the state.
+    FailEntry {
+        /// Its number for the reason: on Intel the VM-exit reason.
+        reason: u64,
+    },
+    /// The guest's text could not be written.
+    Output {
+        /// Which stream.
+        source: Source,
+        /// Why.
+        error: String,
+    },
+    /// KVM came back for a reason that it was not asked for.
+    Unexpected {
+        /// KVM_EXIT_* of `linux/kvm.h`.
+        reason: u32,
+    },
+    /// An internal error of KVM.
+    Internal {
+        /// KVM_INTERNAL_ERROR_* of `linux/kvm.h`.
+        suberror: u32,
+    },
+    /// KVM_RUN failed.
+    Failed {
+        /// The error number.
+        errno: i32,
+    },
+}
+
+/// What KVM could not emulate, and whose fault it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Emulation {
+    /// There is no memory at RIP: the guest has lost its way.
+    NoMemory {
+        /// Linear address.
+        linear: u64,
+        /// Guest physical address.
+        gpa: u64,
+    },
+    /// RIP is not mapped.
+    Unmapped {
+        /// Linear address.
+        linear: u64,
+    },
+    /// An instruction that KVM's interpreter does not know.
+    Instruction {
+        /// The instruction.
+        instruction: Instruction,
+        /// Linear address.
+        linear: u64,
+        /// Whether this KVM interprets the guest's kernel; `None` unknown.
+        interprets: Option<bool>,
+    },
+}
+
+impl Stop {
+    /// The exit code: 0 the guest ended by itself or the awaited text was seen,
+    /// 2 the output failed, 3 timeout, 4 the guest failed.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ended(_) | Self::Until(_) => 0,
+            Self::Output { .. } => 2,
+            Self::Timeout { .. } => 3,
+            Self::TripleFault
+            | Self::Emulation(_)
+            | Self::FailEntry { .. }
+            | Self::Unexpected { .. }
+            | Self::Internal { .. }
+            | Self::Failed { .. } => 4,
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(Ending::Exit { value }) => {
+                write!(f, "the guest ended by the exit port, with value {value:#x}")
+            }
+            Self::Ended(Ending::Shutdown) => f.write_str("the guest asked for shutdown"),
+            Self::Ended(Ending::Reset { port }) => {
+                write!(f, "the guest asked for a reset, by port {port:#x}")
+            }
+            Self::Until(source) => write!(f, "the awaited text was seen in the {source} output"),
+            Self::Timeout { after, halted: false } => {
+                write!(f, "the time was up after {} s", after.as_secs_f64())
+            }
+            Self::Timeout { after, halted: true } => write!(
+                f,
+                "the time was up after {} s: the guest has halted with interrupts off and can \
+                 never wake",
+                after.as_secs_f64()
+            ),
+            Self::TripleFault => f.write_str(
+                "the guest took a triple fault: an exception, and no way into its handler nor into \
+                 the double-fault handler",
+            ),
+            Self::Emulation(emulation) => emulation.fmt(f),
+            Self::FailEntry { reason } => write!(
+                f,
+                "the processor refused the guest's state (hardware reason {reason:#x}); `check` \
+                 shows registers that contradict each other"
+            ),
+            Self::Output { source, error } => {
+                write!(f, "the {source} output could not be written: {error}")
+            }
+            Self::Unexpected { reason } => {
+                write!(f, "KVM stopped for a reason that nobody asked for (KVM_EXIT {reason})")
+            }
+            Self::Internal { suberror } => {
+                write!(f, "KVM met an internal error (suberror {suberror})")
+            }
+            Self::Failed { errno } => write!(
+                f,
+                "KVM could not run the guest: {}",
+                std::io::Error::from_raw_os_error(*errno)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Emulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory { linear, gpa } => write!(
+                f,
+                "the guest runs at {linear:#x}, which is guest physical {gpa:#x}, where the \
+                 machine has no memory"
+            ),
+            Self::Unmapped { linear } => {
+                write!(f, "the guest runs at {linear:#x}, which its page tables do not map")
+            }
+            Self::Instruction { instruction, linear, interprets: Some(true) } => write!(
+                f,
+                "this host's KVM interprets the guest's kernel and cannot run {instruction} at \
+                 {linear:#x}; with hardware virtualization it would continue"
+            ),
+            Self::Instruction { instruction, linear, .. } => write!(
+                f,
+                "KVM cannot emulate {instruction} at {linear:#x}; on device memory and in real mode \
+                 it knows the common instructions only"
+            ),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! One processor: loading its registers, reading them, seeing through its
+//! paging.
+
+use igvm_core::x86::{Register, RegisterFile};
+use kvm_bindings::{Msrs, kvm_msr_entry};
+use kvm_ioctls::VcpuFd;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+
+use super::regs::{self, State};
+use crate::guest::BootError;
+
+/// EFER.LMA: the processor is in IA-32e mode.
+const EFER_LMA: u64 = 1 << 10;
+
+/// Loads every register. CPUID must be set before: it says which bits exist.
+///
+/// # Errors
+/// Fails where KVM refuses a part, or keeps something else than it was given.
+pub(super) fn load(
+    processor: &VcpuFd,
+    registers: &RegisterFile,
+    vp_index: u32,
+) -> Result<(), BootError> {
+    let refused = |what| {
+        move |errno: kvm_ioctls::Error| BootError::Refused { vp_index, what, source: errno.into() }
+    };
+    let state = State::from(registers);
+    processor.set_sregs(&state.sregs).map_err(refused("the special registers"))?;
+    processor.set_regs(&state.regs).map_err(refused("the general registers"))?;
+    processor.set_debug_regs(&state.debug).map_err(refused("the debug registers"))?;
+    processor.set_fpu(&state.fpu).map_err(refused("the floating-point state"))?;
+    // Without XSAVE there is neither an XCR0 nor an XSAVE image.
+    if let Ok(mut area) = processor.get_xsave() {
+        state.put_in_xsave(&mut area);
+        // SAFETY: the kernel reads more than a `kvm_xsave` only after this
+        // process asked for larger features by arch_prctl, which it does not.
+        unsafe { processor.set_xsave(&area) }.map_err(refused("the floating-point state"))?;
+        processor.set_xcrs(&state.xcrs).map_err(refused("XCR0"))?;
+    }
+    let pat = kvm_msr_entry { index: regs::MSR_PAT, data: state.pat, ..Default::default() };
+    let msrs = Msrs::from_entries(&[pat]).map_err(|_| too_many_msrs())?;
+    if processor.set_msrs(&msrs).map_err(refused("IA32_PAT"))? != 1 {
+        return Err(refused("IA32_PAT")(kvm_ioctls::Error::new(libc::EINVAL)));
+    }
+    verify(processor, registers, vp_index)
+}
+
+/// Reads the registers back and compares.
+fn verify(processor: &VcpuFd, asked: &RegisterFile, vp_index: u32) -> Result<(), BootError> {
+    let got = read(processor)?;
+    let kept = regs::as_kvm_keeps(asked, &got);
+    match Register::ALL.into_iter().find(|register| kept.get(*register) != got.get(*register)) {
+        None => Ok(()),
+        Some(register) => Err(BootError::Changed {
+            vp_index,
+            register,
+            asked: kept.get(register),
+            got: got.get(register),
+        }),
+    }
+}
+
+/// Reads every register.
+pub(super) fn read(processor: &VcpuFd) -> Result<RegisterFile, BootError> {
+    let failed = BootError::kvm("read a processor's registers");
+    let pat = kvm_msr_entry { index: regs::MSR_PAT, ..Default::default() };
+    let mut msrs = Msrs::from_entries(&[pat]).map_err(|_| too_many_msrs())?;
+    processor.get_msrs(&mut msrs).map_err(&failed)?;
+    let mut state = State {
+        regs: processor.get_regs().map_err(&failed)?,
+        sregs: processor.get_sregs().map_err(&failed)?,
+        debug: processor.get_debug_regs().map_err(&failed)?,
+        xcrs: processor.get_xcrs().unwrap_or_default(),
+        fpu: processor.get_fpu().map_err(&failed)?,
+        pat: msrs.as_slice().first().map_or(0, |entry| entry.data),
+    };
+    if let Ok(area) = processor.get_xsave() {
+        state.take_from_xsave(&area);
+    }
+    Ok(RegisterFile::from(&state))
+}
+
+fn too_many_msrs() -> BootError {
+    BootError::kvm("take one register")(kvm_ioctls::Error::new(libc::ENOMEM))
+}
+
+/// In which unit the processor decodes at CS: 16, 32 or 64.
+pub(super) fn bitness(registers: &RegisterFile) -> u32 {
+    if registers.efer & EFER_LMA != 0 && registers.cs.long() {
+        64
+    } else if registers.cs.default_big() {
+        32
+    } else {
+        16
+    }
+}
+
+/// The linear address of the next instruction.
+pub(super) fn linear_rip(registers: &RegisterFile) -> u64 {
+    if bitness(registers) == 64 {
+        registers.rip
+    } else {
+        registers.cs.base.wrapping_add(registers.rip) & 0xffff_ffff
+    }
+}
+
+/// Where a linear address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To memory of the machine, at this guest physical address.
+    Memory(u64),
+    /// To a physical address where the machine has no memory.
+    NoMemory(u64),
+    /// The page tables lead nowhere.
+    Unmapped,
+}
+
+/// Translates with the processor's present paging.
+pub(super) fn translate(processor: &VcpuFd, memory: &GuestMemoryMmap, linear: u64) -> Place {
+    match processor.translate_gva(linear) {
+        Ok(found) if found.valid != 0 => {
+            if memory.address_in_range(GuestAddress(found.physical_address)) {
+                Place::Memory(found.physical_address)
+            } else {
+                Place::NoMemory(found.physical_address)
+            }
+        }
+        _ => Place::Unmapped,
+    }
+}
+
+/// Up to 15 bytes of code at a linear address: as many as can be read.
+pub(super) fn code_at(processor: &VcpuFd, memory: &GuestMemoryMmap, linear: u64) -> Vec<u8> {
+    const LONGEST_INSTRUCTION: u64 = 15;
+    let byte = |linear| match translate(processor, memory, linear) {
+        Place::Memory(gpa) => memory.read_obj::<u8>(GuestAddress(gpa)).ok(),
+        Place::NoMemory(_) | Place::Unmapped => None,
+    };
+    (0..LONGEST_INSTRUCTION).map_while(|at| byte(linear.wrapping_add(at))).collect()
+}

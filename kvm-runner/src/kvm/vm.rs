@@ -1,0 +1,204 @@
+//! The virtual machine: memory, interrupt controllers, processors.
+
+use igvm_core::span::Span;
+use igvm_core::x86::RegisterFile;
+use kvm_bindings::{
+    KVM_CAP_DISABLE_QUIRKS2, KVM_MP_STATE_RUNNABLE, KVM_PIT_SPEAKER_DUMMY,
+    KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap, kvm_mp_state, kvm_pit_config,
+    kvm_userspace_memory_region,
+};
+use kvm_ioctls::{VcpuFd, VmFd};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::{Host, HostError, cpuid, vcpu};
+use crate::devices::InterruptLine;
+use crate::guest::{BootError, Image};
+
+/// Three pages that KVM on Intel needs for itself, clear of a firmware of up to
+/// 16 MiB below 4 GiB.
+const TSS: u64 = 0xfeff_d000;
+/// One page below them, for the same purpose.
+const IDENTITY_MAP: u64 = 0xfeff_c000;
+/// Both: no memory can be here, and nothing else should be put here.
+pub const RESERVED_BY_KVM: Span = Span::between(IDENTITY_MAP, TSS + 0x3000);
+
+const PAGE: u64 = 0x1000;
+
+/// A machine before its first instruction, or after its last.
+pub struct Machine {
+    // Dropped in this order: nothing may run when the memory goes.
+    pub(super) processors: Vec<VcpuFd>,
+    fd: VmFd,
+    pub(super) memory: GuestMemoryMmap,
+    pub(super) host: Host,
+}
+
+impl Machine {
+    /// Builds the machine of an image with this many processors, APIC ids from
+    /// 0 on, loads memory and registers, and reads the registers back.
+    ///
+    /// # Errors
+    /// Fails where the image's memory or registers cannot be, or the host is
+    /// short of something.
+    pub fn new(host: Host, image: &dyn Image, processors: u32) -> Result<Self, BootError> {
+        let most = host.kvm.get_max_vcpus().min(255);
+        if processors == 0 || processors as usize > most {
+            return Err(BootError::Image(format!(
+                "{processors} processors: this host's KVM runs 1 to {most}"
+            )));
+        }
+        let memory = map_memory(&image.memory(), host.kvm.get_nr_memslots())?;
+        let fd = host.kvm.create_vm().map_err(|errno| HostError::Create(errno.into()))?;
+        configure(&fd)?;
+        provide(&fd, &memory)?;
+        image.fill(&memory)?;
+        let supported =
+            cpuid::supported(&host.kvm).map_err(BootError::kvm("say what CPUID it supports"))?;
+        let mut machine = Self { processors: Vec::new(), fd, memory, host };
+        for vp_index in 0..processors {
+            let cpuid = cpuid::for_processor(&supported, vp_index, processors);
+            let processor = machine
+                .fd
+                .create_vcpu(vp_index.into())
+                .map_err(BootError::kvm("create a processor"))?;
+            let cpuid = cpuid.ok_or_else(|| {
+                BootError::kvm("hold so many CPUID leaves")(kvm_ioctls::Error::new(libc::E2BIG))
+            })?;
+            processor.set_cpuid2(&cpuid).map_err(BootError::kvm("set CPUID"))?;
+            start(&processor, image.registers(vp_index), vp_index)?;
+            machine.processors.push(processor);
+        }
+        Ok(machine)
+    }
+
+    /// The registers of a processor, read from KVM.
+    ///
+    /// # Errors
+    /// Fails where KVM does, and for a processor the machine has not.
+    pub fn snapshot(&self, vp_index: u32) -> Result<RegisterFile, BootError> {
+        match self.processors.get(vp_index as usize) {
+            Some(processor) => vcpu::read(processor),
+            None => Err(BootError::Image(format!("the machine has no processor {vp_index}"))),
+        }
+    }
+
+    /// The guest's memory.
+    pub fn memory(&self) -> &GuestMemoryMmap {
+        &self.memory
+    }
+
+    /// An interrupt line of the in-kernel controllers.
+    ///
+    /// # Errors
+    /// Fails where the host has no more eventfds.
+    pub fn interrupt_line(&self, line: u32) -> Result<Box<dyn InterruptLine>, BootError> {
+        let event = EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)
+            .map_err(|source| BootError::Kvm { what: "open an interrupt line", source })?;
+        self.fd
+            .register_irqfd(&event, line)
+            .map_err(BootError::kvm("connect an interrupt line"))?;
+        Ok(Box::new(EventLine(event)))
+    }
+}
+
+struct EventLine(EventFd);
+
+impl InterruptLine for EventLine {
+    fn raise(&self) {
+        // Fails only where 2^64 - 1 interrupts wait already.
+        let _full = self.0.write(1);
+    }
+}
+
+/// Maps memory for the spans. Nothing of it exists before it is touched.
+fn map_memory(spans: &[Span], slots: usize) -> Result<GuestMemoryMmap, BootError> {
+    let image = |sentence: String| Err(BootError::Image(sentence));
+    if spans.len() > slots {
+        return image(format!(
+            "the machine's memory has {} separate ranges, this host's KVM takes {slots}",
+            spans.len()
+        ));
+    }
+    let mut ranges = Vec::with_capacity(spans.len());
+    for span in spans {
+        if !span.start.is_multiple_of(PAGE) || !span.len.is_multiple_of(PAGE) {
+            return image(format!("the memory at {span} is not made of whole pages"));
+        }
+        if span.checked_end().is_none() {
+            return image(format!("the memory at {span} passes the end of addresses"));
+        }
+        if span.overlaps(RESERVED_BY_KVM) {
+            return image(format!(
+                "the memory at {span} covers {RESERVED_BY_KVM}, which KVM needs for itself"
+            ));
+        }
+        match usize::try_from(span.len) {
+            Ok(0) => return image(format!("the memory at {span} is empty")),
+            Ok(len) => ranges.push((GuestAddress(span.start), len)),
+            Err(_) => return image(format!("the memory at {span} is larger than this host's")),
+        }
+    }
+    GuestMemoryMmap::from_ranges(&ranges).or_else(|error| {
+        let total = spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.len));
+        image(format!("the host cannot map {total:#x} bytes of guest memory: {error}"))
+    })
+}
+
+/// What must be set before there are processors.
+fn configure(fd: &VmFd) -> Result<(), BootError> {
+    fd.set_identity_map_address(IDENTITY_MAP).map_err(BootError::kvm("place its identity map"))?;
+    fd.set_tss_address(TSS as usize).map_err(BootError::kvm("place its task-state segment"))?;
+    fd.create_irq_chip().map_err(BootError::kvm("create interrupt controllers"))?;
+    let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
+    fd.create_pit2(pit).map_err(BootError::kvm("create an interval timer"))?;
+    // By default KVM rewrites a VMCALL in the guest's code as the host's own
+    // instruction. The guest's code is the guest's; and a KVM that interprets
+    // it meets the same instruction again for ever.
+    let offered = fd.check_extension_raw(KVM_CAP_DISABLE_QUIRKS2.into());
+    if offered > 0 && offered as u32 & KVM_X86_QUIRK_FIX_HYPERCALL_INSN != 0 {
+        let mut capability = kvm_enable_cap { cap: KVM_CAP_DISABLE_QUIRKS2, ..Default::default() };
+        capability.args[0] = KVM_X86_QUIRK_FIX_HYPERCALL_INSN.into();
+        fd.enable_cap(&capability).map_err(BootError::kvm("leave VMCALL alone"))?;
+    }
+    Ok(())
+}
+
+/// Gives the virtual machine its memory, a slot for each range.
+pub(super) fn provide(fd: &VmFd, memory: &GuestMemoryMmap) -> Result<(), BootError> {
+    for (slot, region) in (0..).zip(memory.iter()) {
+        let host = memory
+            .get_host_address(region.start_addr())
+            .map_err(|error| BootError::Image(error.to_string()))?;
+        let region = kvm_userspace_memory_region {
+            slot,
+            flags: 0,
+            guest_phys_addr: region.start_addr().0,
+            memory_size: region.len(),
+            userspace_addr: host as u64,
+        };
+        // SAFETY: the range is one mapping of this process, and no Rust object.
+        // Its owner drops it after the virtual machine; were it to go earlier,
+        // KVM would report a fault and touch nothing.
+        unsafe { fd.set_user_memory_region(region) }.map_err(BootError::kvm("take memory"))?;
+    }
+    Ok(())
+}
+
+/// Loads a processor. Without registers the first starts from reset and any
+/// other is left as KVM makes it: waiting for INIT and SIPI.
+fn start(
+    processor: &VcpuFd,
+    registers: Option<RegisterFile>,
+    vp_index: u32,
+) -> Result<(), BootError> {
+    let registers = match (registers, vp_index) {
+        (Some(registers), _) => registers,
+        (None, 0) => RegisterFile::reset(true),
+        (None, _) => return Ok(()),
+    };
+    vcpu::load(processor, &registers, vp_index)?;
+    processor
+        .set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE })
+        .map_err(BootError::kvm("make a processor runnable"))
+}

@@ -1,0 +1,16 @@
+//! Runs the machine that an IGVM file makes.
+//!
+//! - [`devices`]: the machine around the processors. Knows nothing of KVM.
+//! - [`console`]: where the guest's text goes, and watching it.
+//! - [`guest`]: what a run loads: memory and registers.
+//! - [`kvm`]: the map to KVM, the virtual machine and its run. Linux on x86-64
+//!   only; the rest builds everywhere.
+
+pub mod console;
+pub mod devices;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod guest;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod image;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod kvm;

@@ -1,0 +1,33 @@
+//! What people do with this workspace, as commands.
+
+mod command;
+mod fuzz;
+mod no_std;
+mod readme;
+mod setup;
+mod step;
+mod test;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs everything that CI runs, and installs what that takes
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().task {
+        Task::Test(options) => test::run(&options),
+    }
+}
