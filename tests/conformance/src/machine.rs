@@ -75,6 +75,6 @@ pub fn inspect(machine: &Machine<'_>, host: &Host<'_>) {
         assert!(first <= last);
     }
     for area in machine.areas().iter() {
-        assert_eq!(machine.areas().by_ordinal(area.ordinal), Some(area));
+        assert_eq!(machine.areas().get(area.index), Some(area));
     }
 }
