@@ -154,7 +154,6 @@ pub fn problem(host: &Host<'_>, platform: IgvmPlatformType, problem: &Problem) -
         | ProblemKind::DataMissing { .. }
         | ProblemKind::AreaTwice { .. }
         | ProblemKind::AreaUnknown { .. }
-        | ProblemKind::ContextMissing
         | ProblemKind::ContextNotExpected
         | ProblemKind::ContextNotZero { .. }
         | ProblemKind::ContextNotX86
