@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use common::host;
+use igvm_core::write::wrap;
 
 /// A folder of its own for each test.
 fn folder(name: &str) -> PathBuf {
@@ -15,13 +16,13 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// A firmware of one page whose reset vector jumps to this 16-bit code.
+/// A wrapped firmware of one page whose reset vector jumps to this 16-bit code.
 fn firmware(folder: &std::path::Path, code: &[u8]) -> PathBuf {
     let mut image = vec![0; 0x1000];
     image[..code.len()].copy_from_slice(code);
     image[0xff0..0xff3].copy_from_slice(&[0xe9, 0x0d, 0xf0]);
-    let path = folder.join("firmware.bin");
-    std::fs::write(&path, image).unwrap();
+    let path = folder.join("firmware.igvm");
+    std::fs::write(&path, wrap::firmware(&image, wrap::Entry::Reset16).unwrap()).unwrap();
     path
 }
 
@@ -105,16 +106,16 @@ fn bad_usage_and_bad_files_are_told_apart_from_guests() {
     let never = folder.join("never");
     let never_argument = format!("--serial={}", never.display());
     let cases: [(&[&str], &str); 12] = [
-        (&["/no/such/file"], "/no/such/file cannot be read: No such file"),
-        (&["/"], "/ cannot be read: Is a directory"),
-        (&["/dev/zero"], "has at least 0x1000001"),
-        (&[empty.to_str().unwrap()], "is no firmware image"),
-        (&[odd.to_str().unwrap(), &never_argument], "has 0x64"),
-        (&[file, "--memory=4K", &never_argument], "firmware needs 0x100000"),
-        (&[file, "--memory=99999999999999999999"], "a size is a number of bytes"),
+        (&["/no/such/file"], "/no/such/file: there is no such file"),
+        (&["/"], "this is a directory"),
+        (&["/dev/zero"], "this is not a regular file"),
+        (&[empty.to_str().unwrap()], "the file is empty"),
+        (&[odd.to_str().unwrap(), &never_argument], "not an IGVM file"),
+        (&[file, "--memory=5000", &never_argument], "not a multiple of 4 KiB"),
+        (&[file, "--memory=99999999999999999999"], "give a number of bytes"),
         (&[file, "--cpus=0", &never_argument], "0 processors"),
         (&[file, "--cpus=4000000000"], "4000000000 processors"),
-        (&[file, "--timeout=-1"], "a time is a number of seconds above 0"),
+        (&[file, "--timeout=-1"], "give a number of seconds above zero"),
         (&[file, "--until="], "a value is required"),
         (&[file, "--serial=/no/such/folder/x"], "/no/such/folder/x cannot be written"),
     ];

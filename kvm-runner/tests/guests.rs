@@ -5,10 +5,9 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Bits, Run, host, run, run_bits};
+use common::{Bits, Run, host, run_bits};
 use kvm_runner::console::Source;
 use kvm_runner::devices::Ending;
-use kvm_runner::firmware::Firmware;
 use kvm_runner::kvm::Stop;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -46,8 +45,7 @@ fn hello_from_the_reset_vector() {
     let code = print(0x3f8, 0, "hello from reset\n");
     image[..code.len()].copy_from_slice(&code);
     image[0xfff0..0xfff3].copy_from_slice(&[0xe9, 0x0d, 0x00]);
-    let firmware = Firmware::new(image, 1 << 20).unwrap();
-    let outcome = run(host, &firmware, firmware.ram(), Run::default()).unwrap();
+    let outcome = run_bits(host, &Bits::firmware(image, 1 << 20), Run::default());
     assert_eq!(outcome.report.stop, EXITED);
     assert_eq!(outcome.serial, "hello from reset\n");
     assert_eq!(outcome.report.stop.exit_code(), 0);

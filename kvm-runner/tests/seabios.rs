@@ -5,9 +5,8 @@ mod common;
 
 use std::io::Write;
 
-use common::{PATIENCE, Run, host, run};
+use common::{Bits, PATIENCE, Run, host, run};
 use kvm_runner::console::Source;
-use kvm_runner::firmware::Firmware;
 use kvm_runner::kvm::Stop;
 
 const BIOS: &str = "/usr/share/seabios/bios.bin";
@@ -23,9 +22,9 @@ fn seabios_goes_through_post() {
         );
         return;
     };
-    let firmware = Firmware::new(image, 64 << 20).unwrap();
+    let firmware = Bits::firmware(image, 64 << 20);
     let how = Run { processors: 2, until: Some("Booting from"), limit: PATIENCE };
-    let outcome = run(host, &firmware, firmware.ram(), how).unwrap();
+    let outcome = run(host, &firmware, &firmware.memory[..1], how).unwrap();
     let debug = outcome.debug;
     for line in [
         "SeaBIOS (version",

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::fields::platform;
 use super::inspect::DataView;
-use super::number::Hex;
 use super::state::RangeView;
 use crate::loaded::LoadStorage;
 

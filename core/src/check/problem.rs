@@ -147,13 +147,13 @@ pub fn problem(host: &Host<'_>, platform: IgvmPlatformType, problem: &Problem) -
             with_guest(LoadFault::MovedTooHigh { span }, span)
         }
         ProblemKind::NotUnderstood { .. }
+        | ProblemKind::ContextMissing
         | ProblemKind::WrongLength { .. }
         | ProblemKind::Unaligned { .. }
         | ProblemKind::BeyondAddressSpace { .. }
         | ProblemKind::DataMissing { .. }
         | ProblemKind::AreaTwice { .. }
         | ProblemKind::AreaUnknown { .. }
-        | ProblemKind::ContextMissing
         | ProblemKind::ContextNotExpected
         | ProblemKind::ContextNotZero { .. }
         | ProblemKind::ContextNotX86

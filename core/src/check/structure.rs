@@ -66,15 +66,13 @@ impl<'a, 's, D: FileData + ?Sized> Structure<'a, 's, D> {
         super::fixed::check(self.file, self.data, self.sink);
         let mut headers = self.file.headers();
         for header in headers.by_ref() {
-            let value = header.value();
-            // Nearly all headers of nearly all files.
-            if let Value::PageData(page) = &value
-                && self.is_plain_page(&header, page)
-            {
-                self.section = HeaderSection::Directive;
-                continue;
+            match header.value() {
+                // Nearly all headers of nearly all files.
+                Value::PageData(page) if self.is_plain_page(&header, &page) => {
+                    self.section = HeaderSection::Directive;
+                }
+                value => self.header(&header, &value)?,
             }
-            self.header(&header, &value)?;
         }
         if let Some(stop) = headers.stop() {
             self.partial(stop);

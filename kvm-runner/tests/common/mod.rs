@@ -51,6 +51,18 @@ impl Bits {
         }
     }
 
+    /// A firmware image as a PC has it: below 4 GiB, its last 128 KiB once more
+    /// below 1 MiB, started by reset.
+    pub fn firmware(image: Vec<u8>, memory: u64) -> Self {
+        let len = image.len() as u64;
+        let mirror = image[image.len() - image.len().min(128 << 10)..].to_vec();
+        Self {
+            memory: vec![Span::new(0, memory), Span::between((4 << 30) - len, 4 << 30)],
+            pieces: vec![((1 << 20) - mirror.len() as u64, mirror), ((4 << 30) - len, image)],
+            registers: vec![Some(RegisterFile::reset(true))],
+        }
+    }
+
     /// Real mode at 0000:7c00.
     pub fn real_mode(code: &[u8]) -> Self {
         Self::new(real_mode(), code)
