@@ -13,7 +13,7 @@ fn main() {
         let host = host();
         let mut storage = CheckStorage::new();
         let rounds: usize = std::env::args().nth(1).map_or(11, |s| s.parse().unwrap());
-        if std::env::args().nth(2).is_some() {
+        if std::env::args().nth(2).is_some_and(|w| w == format!("{order:?}")) {
             for _ in 0..rounds {
                 storage.decode_and_check(black_box(&bytes), &host);
             }
