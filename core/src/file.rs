@@ -5,8 +5,8 @@
 //! wrong with it.
 
 use igvm_defs::{
-    IGVM_VHS_SUPPORTED_PLATFORM, IgvmPlatformType, IgvmVariableHeaderType as Type, PAGE_SIZE_4K,
-    VbsVpContextHeader, VbsVpContextRegister,
+    IGVM_VHS_PAGE_DATA, IGVM_VHS_SUPPORTED_PLATFORM, IgvmPlatformType,
+    IgvmVariableHeaderType as Type, PAGE_SIZE_4K, VbsVpContextHeader, VbsVpContextRegister,
 };
 
 use crate::data::FileData;
@@ -121,6 +121,20 @@ impl<'a> IgvmFile<'a> {
             .map(|platform| platform.platform_type)
     }
 
+    /// How many pages can carry on this one, in the guest and in the file,
+    /// before the guest's addresses end at `guest_end` or the file does.
+    pub(crate) fn pages_after(&self, page: &IGVM_VHS_PAGE_DATA, guest_end: u64) -> u64 {
+        let pages = |start: u64, end: u64| {
+            let room = end.saturating_sub(start).checked_div(page_len(page)).unwrap_or(0);
+            room.saturating_sub(1)
+        };
+        let guest = pages(page.gpa, guest_end);
+        match page.file_offset {
+            0 => guest,
+            offset => guest.min(pages(offset.into(), self.file_len)),
+        }
+    }
+
     /// The range of the file that a header's `file_offset` names; `None` for a
     /// header without data and for data that is all zeroes (`file_offset` 0).
     ///
@@ -149,7 +163,7 @@ impl<'a> IgvmFile<'a> {
 }
 
 /// Guest bytes that a PAGE_DATA header covers: 4 KiB, or 2 MiB by its flag.
-pub fn page_len(page: &igvm_defs::IGVM_VHS_PAGE_DATA) -> u64 {
+pub fn page_len(page: &IGVM_VHS_PAGE_DATA) -> u64 {
     if page.flags.is_2mb_page() { PAGE_SIZE_2M } else { PAGE_SIZE_4K }
 }
 
@@ -233,6 +247,16 @@ impl Headers<'_> {
     /// Why it ended early, once it has.
     pub fn stop(&self) -> Option<WalkStop> {
         self.walk.stop()
+    }
+
+    /// Passes over the PAGE_DATA headers that carry on the one just returned,
+    /// whose value is `page`: pages right behind each other in the guest and
+    /// (unless they are zeroes) in the file, alike in all else. At most `most`;
+    /// returns how many.
+    pub(crate) fn skip_pages(&mut self, page: &IGVM_VHS_PAGE_DATA, most: u64) -> u32 {
+        let count = self.walk.skip_pages(page, page_len(page), most);
+        self.index = self.index.saturating_add(count);
+        count
     }
 }
 

@@ -13,7 +13,7 @@
 //!    host, into a machine: memory image and processors.
 //! 5. [`check`]: the rule book. Every finding at once, each with rule, place
 //!    and sentence.
-//! 6. [`write`]: building files.
+//! 6. [`mod@write`]: building files.
 //!
 //! # No panic, no allocation
 //!

@@ -4,10 +4,11 @@
 use std::io::{Seek, SeekFrom};
 
 use igvm_analysis::document::Document;
+use igvm_core::file::PAGE_SIZE_2M;
 use igvm_core::load::{Extent, GuestMemory, Host, Machine, Source, Space, Start};
 use igvm_core::span::Span;
 use igvm_core::x86::RegisterFile;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 use crate::guest::{BootError, Image};
 
@@ -28,11 +29,27 @@ impl<'a> LoadedImage<'a> {
         Self { machine, memory: machine.memory(document, host), document, host }
     }
 
+    /// Asks the host for large pages wherever the image fills all of one: most
+    /// of the time of loading a large file goes into page faults. Where the
+    /// image has only a part of a large page, the rest would cost memory.
+    fn want_large_pages(&self, guest: &GuestMemoryMmap) {
+        let mut run = Span::default();
+        let filled = self.machine.image().extents(Space::Guest).filter(|extent| !is_fresh(extent));
+        for span in filled.map(|extent| extent.span) {
+            if span.start == run.end() {
+                run.len += span.len;
+            } else {
+                advise_large_pages(guest, run);
+                run = span;
+            }
+        }
+        advise_large_pages(guest, run);
+    }
+
     /// Copies one extent. File bytes on disk go straight into guest memory.
     fn copy(&self, extent: &Extent, guest: &GuestMemoryMmap) -> Result<(), BootError> {
         match (extent.source, self.document.disk()) {
-            // Fresh guest memory is zero.
-            (Source::Zero | Source::Untouched, _) => Ok(()),
+            _ if is_fresh(extent) => Ok(()),
             (Source::File { offset }, Some(mut file)) => {
                 let at = GuestAddress(extent.span.start);
                 file.seek(SeekFrom::Start(offset)).map_err(|error| unreadable(extent, &error))?;
@@ -60,6 +77,29 @@ impl<'a> LoadedImage<'a> {
     }
 }
 
+/// Whether memory is as the extent wants it before anything is written: fresh
+/// guest memory is zero.
+fn is_fresh(extent: &Extent) -> bool {
+    matches!(extent.source, Source::Zero | Source::Untouched)
+}
+
+/// Asks for large pages for the whole ones inside `run`.
+fn advise_large_pages(guest: &GuestMemoryMmap, run: Span) {
+    const LARGE: u64 = PAGE_SIZE_2M;
+    let start = run.start.next_multiple_of(LARGE);
+    let len = (run.end() - run.end() % LARGE).saturating_sub(start) as usize;
+    if len == 0 {
+        return;
+    }
+    // Where there is no memory, filling it says so.
+    let Ok(slice) = guest.get_slice(GuestAddress(start), len) else { return };
+    let address = slice.ptr_guard_mut().as_ptr();
+    // SAFETY: the range lies inside one mapping of guest memory, which the
+    // borrow keeps alive; the advice does not change what it holds. It may be
+    // refused, which changes nothing either.
+    let _refused = unsafe { libc::madvise(address.cast(), len, libc::MADV_HUGEPAGE) };
+}
+
 fn unreadable(extent: &Extent, error: &dyn std::fmt::Display) -> BootError {
     let file = extent.file_span().unwrap_or_default();
     BootError::Image(format!(
@@ -76,6 +116,7 @@ impl Image for LoadedImage<'_> {
     }
 
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
+        self.want_large_pages(memory);
         self.machine.image().extents(Space::Guest).try_for_each(|extent| self.copy(extent, memory))
     }
 

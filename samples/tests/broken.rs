@@ -1,27 +1,17 @@
 //! Every rule of the rule book has a file that breaks it, and no file breaks
 //! rules that it does not mean to.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use igvm_core::check::{Finding, RULES, Severity, check};
-use igvm_core::defs::{IGVM_VHS_MEMORY_MAP_ENTRY, MemoryMapEntryType};
-use igvm_core::file::IgvmFile;
-use igvm_core::load::{
-    AreaBlock, ExtentBlock, Host, Processor, Relocation, RequiredMemoryPolicy, Storage,
-};
-use igvm_core::span::Span;
+use igvm_core::check::{RULES, Severity};
+use igvm_core::load::{Host, Relocation, RequiredMemoryPolicy};
+use igvm_core::write::wrap::{Entry, firmware};
 use igvm_samples::broken;
 
-/// 256 MiB of RAM.
-const RAM: [Span; 1] = [Span::new(0, 256 << 20)];
-const MEMORY_MAP: [IGVM_VHS_MEMORY_MAP_ENTRY; 1] = [IGVM_VHS_MEMORY_MAP_ENTRY {
-    starting_gpa_page_number: 0,
-    number_of_pages: (256 << 20) / 4096,
-    entry_type: MemoryMapEntryType::MEMORY,
-    flags: 0,
-    reserved: 0,
-}];
+use common::{findings, host, lines};
 
 /// Rules that no file alone can break, with the reason; those that a host can
 /// make a file break are tested below.
@@ -32,31 +22,6 @@ const WITHOUT_SAMPLE: &[(&str, &str)] = &[
     ("relocation.page-tables", "needs a host that moves regions"),
     ("data.unreadable", "needs a file whose bytes cannot be read"),
 ];
-
-fn findings(file: &[u8], host: &Host<'_>) -> Vec<Finding> {
-    let mut extents = vec![ExtentBlock::new(); 64];
-    let mut areas = vec![AreaBlock::new(); 4];
-    let mut processors = vec![Processor::default(); host.processors as usize];
-    let mut fixups = vec![[0; 4096]; 16];
-    let storage = Storage {
-        extents: &mut extents,
-        areas: &mut areas,
-        processors: &mut processors,
-        fixups: &mut fixups,
-    };
-    let mut all = Vec::new();
-    let parsed = IgvmFile::parse(file).unwrap();
-    check(&parsed, file, host, storage, &mut |finding| all.push(finding)).unwrap();
-    all
-}
-
-fn host() -> Host<'static> {
-    Host::new(&RAM, &MEMORY_MAP)
-}
-
-fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(|f| format!("  {} {}: {f}\n", f.rule.severity, f.rule.id)).collect()
-}
 
 #[test]
 fn each_broken_file_breaks_its_rule_and_no_other() {
@@ -107,6 +72,20 @@ fn good_files_have_notes_only() {
             .map(|finding| finding.rule.id)
             .collect();
         assert!(graver.iter().eq(expected), "{}:\n{}", sample.name, lines(&found));
+    }
+}
+
+#[test]
+fn wrapped_firmware_has_notes_only() {
+    let packaged = ["/usr/share/seabios/bios.bin", "/usr/share/ovmf/OVMF.fd"];
+    // Firmware that halts stands in where a package is missing.
+    let images = packaged.into_iter().filter_map(|path| std::fs::read(path).ok());
+    for image in images.chain([vec![0xf4; 0x2_0000]]) {
+        for entry in [Entry::Reset16, Entry::Flat32, Entry::Long64] {
+            let found = findings(&firmware(&image, entry).unwrap(), &host());
+            let graver = found.iter().any(|finding| finding.rule.severity < Severity::Note);
+            assert!(!graver, "{:#x} bytes, {entry:?}:\n{}", image.len(), lines(&found));
+        }
     }
 }
 

@@ -8,6 +8,9 @@ fn samples_dir() -> PathBuf {
 
 #[test]
 fn committed_files_equal_rebuilt_ones() {
+    if std::env::var_os("BLESS").is_some() {
+        igvm_samples::write_all(&samples_dir()).unwrap();
+    }
     let mut stale = Vec::new();
     for sample in igvm_samples::all() {
         let path = samples_dir().join(sample.name).with_extension("igvm");

@@ -4,6 +4,7 @@ mod command;
 mod fuzz;
 mod no_std;
 mod readme;
+mod samples;
 mod setup;
 mod step;
 mod test;
@@ -24,10 +25,13 @@ struct Cli {
 enum Task {
     /// Runs everything that CI runs, and installs what that takes
     Test(test::Options),
+    /// Writes the samples and their golden texts anew
+    Samples,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Samples => samples::run(),
     }
 }

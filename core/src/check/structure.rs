@@ -65,13 +65,21 @@ impl<'a, 's, D: FileData + ?Sized> Structure<'a, 's, D> {
     pub(super) fn run(&mut self) -> Result<(), LoadError> {
         super::fixed::check(self.file, self.data, self.sink);
         let mut headers = self.file.headers();
-        for header in headers.by_ref() {
+        while let Some(header) = headers.next() {
             let value = header.value();
             // Nearly all headers of nearly all files.
             if let Value::PageData(page) = &value
                 && self.is_plain_page(&header, page)
             {
                 self.section = HeaderSection::Directive;
+                let more =
+                    headers.skip_pages(page, self.file.pages_after(page, GUEST_PHYSICAL_LIMIT));
+                if page.file_offset != 0 {
+                    let pages = u64::from(more).saturating_add(1);
+                    let len = page_len(page).saturating_mul(pages);
+                    let end = u64::from(page.file_offset).saturating_add(len);
+                    self.data_end = self.data_end.max(end);
+                }
                 continue;
             }
             self.header(&header, &value)?;
@@ -89,12 +97,12 @@ impl<'a, 's, D: FileData + ?Sized> Structure<'a, 's, D> {
 
     /// Whether there is nothing at all to say about a page.
     #[inline]
-    fn is_plain_page(&mut self, header: &Header<'_>, page: &IGVM_VHS_PAGE_DATA) -> bool {
+    fn is_plain_page(&self, header: &Header<'_>, page: &IGVM_VHS_PAGE_DATA) -> bool {
         let len = page_len(page);
         let offset = u64::from(page.file_offset);
         let end = offset.saturating_add(len);
         let flags = page.flags;
-        let plain = page.gpa & len.wrapping_sub(1) == 0
+        page.gpa & len.wrapping_sub(1) == 0
             && page.gpa <= GUEST_PHYSICAL_LIMIT.wrapping_sub(len)
             && page.compatibility_mask != 0
             && page.compatibility_mask & !self.platforms.declared == 0
@@ -104,11 +112,7 @@ impl<'a, 's, D: FileData + ?Sized> Structure<'a, 's, D> {
             && page.reserved == 0
             && (offset == 0 || (offset >= self.headers_end && end <= self.file.file_len()))
             && !header.raw.optional
-            && header.raw.padding.is_empty();
-        if plain && offset != 0 {
-            self.data_end = self.data_end.max(end);
-        }
-        plain
+            && header.raw.padding.is_empty()
     }
 
     fn header(&mut self, header: &Header<'_>, value: &Value<'_>) -> Result<(), LoadError> {

@@ -5,10 +5,7 @@ use igvm_defs::{IGVM_VHS_PAGE_DATA, IgvmPageDataFlags, IgvmPageDataType};
 use super::ordered::Entry;
 use crate::file::{HeaderRef, page_len};
 use crate::span::Span;
-use crate::wire::ParameterKind;
-
-/// Bytes from one PAGE_DATA header to the next: type, length and value.
-const PAGE_DATA_STRIDE: u32 = crate::wire::TLV_LEN as u32 + size_of::<IGVM_VHS_PAGE_DATA>() as u32;
+use crate::wire::{PAGE_DATA_STRIDE, ParameterKind};
 
 /// The address space that an extent lies in.
 ///
@@ -134,6 +131,12 @@ impl Extent {
             run_shift: if gpa.checked_rem(len) == Some(0) { len.trailing_zeros() as u8 } else { 0 },
             ..Self::new(Space::Guest, Span::new(gpa, len), source, writer)
         }
+    }
+
+    /// The page of this extent and as many more that carry it on.
+    pub(crate) fn repeated(self, more: u32) -> Self {
+        let pages = u64::from(more).saturating_add(1);
+        Self { span: Span::new(self.span.start, self.span.len.saturating_mul(pages)), ..self }
     }
 
     /// The header that wrote the byte at `at` (an address in the space of the

@@ -58,6 +58,11 @@ impl<'s> MemoryImage<'s> {
         self.extents_from(space, at).next().filter(|extent| extent.span.contains(at))
     }
 
+    /// Whether nothing wrote any byte of `span`.
+    pub(crate) fn is_free(&self, space: Space, span: Span) -> bool {
+        self.extents_in(space, span).next().is_none()
+    }
+
     /// Writes an extent. What was there before is gone; `overlap` is told of
     /// each extent that lost bytes.
     pub(crate) fn write(
@@ -76,6 +81,7 @@ impl<'s> MemoryImage<'s> {
             Some(before) => self.first_in_the_way(before, &new),
             None => self.extents.at_or_after(key).filter(|at| self.is_in_the_way(*at, &new)),
         };
+        let free = at.is_none();
         while let Some(position) = at {
             at = self.clear(position, &new, overlap)?;
         }
@@ -86,7 +92,10 @@ impl<'s> MemoryImage<'s> {
             extent.span.len = extent.span.len.saturating_add(new.span.len);
             return Ok(());
         }
-        self.extents.insert(new)
+        match before {
+            Some(before) if free => self.extents.insert_behind(before, new),
+            _ => self.extents.insert(new),
+        }
     }
 
     /// The first extent that shares a byte with `new`; `before` is the last

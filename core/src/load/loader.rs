@@ -15,13 +15,13 @@ use super::image::{ExtentBlock, MemoryImage, Overlap};
 use super::machine::Machine;
 use super::ordered::Full;
 use super::problem::{
-    FixupFailure, LoadError, Problem, ProblemKind, RelocationRefusal, StorageKind, aligned,
-    in_guest,
+    FixupFailure, GUEST_PHYSICAL_LIMIT, LoadError, Problem, ProblemKind, RelocationRefusal,
+    StorageKind, aligned, in_guest,
 };
 use super::processor::{Processor, Start};
 use super::region::{Region, Regions};
 use crate::data::FileData;
-use crate::file::{Header, HeaderRef, IgvmFile, page_len};
+use crate::file::{Header, HeaderRef, Headers, IgvmFile, page_len};
 use crate::span::Span;
 use crate::wire::{ParameterKind, Value};
 
@@ -80,8 +80,9 @@ pub fn load<'s, D: FileData + ?Sized>(
     for relocation in host.relocations {
         loader.expect_region(relocation.from, relocation.to);
     }
-    for header in file.headers() {
-        loader.header(&header)?;
+    let mut headers = file.headers();
+    while let Some(header) = headers.next() {
+        loader.header(&header, &mut headers)?;
     }
     loader.contexts();
     loader.follow_relocations()?;
@@ -104,15 +105,19 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         (self.problem)(Problem { header, kind });
     }
 
+    /// One header; `rest` are those behind it.
     #[inline]
-    fn header(&mut self, header: &Header<'_>) -> Result<(), LoadError> {
+    fn header(&mut self, header: &Header<'_>, rest: &mut Headers<'_>) -> Result<(), LoadError> {
         let value = header.value();
         if !value.applies_to(self.machine.platform.compatibility_mask) {
+            if let Value::PageData(page) = value {
+                rest.skip_pages(&page, u64::MAX);
+            }
             return Ok(());
         }
         let at = header.reference();
         let done = match value {
-            Value::PageData(page) => self.page_data(&page, at)?,
+            Value::PageData(page) => self.page_data(&page, at, rest)?,
             Value::ParameterArea(area) => self.parameter_area(&area, at)?,
             Value::Parameter(kind, parameter) => self.parameter(kind, &parameter, at)?,
             Value::ParameterInsert(insert) => self.parameter_insert(&insert, at)?,
@@ -145,8 +150,13 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         Ok(())
     }
 
-    #[inline]
-    fn page_data(&mut self, page: &IGVM_VHS_PAGE_DATA, at: HeaderRef) -> Step {
+    /// A page, and with it those of `rest` that carry it on.
+    fn page_data(
+        &mut self,
+        page: &IGVM_VHS_PAGE_DATA,
+        at: HeaderRef,
+        rest: &mut Headers<'_>,
+    ) -> Step {
         let len = page_len(page);
         if let Err(kind) =
             aligned(page.gpa, len).and_then(|()| self.has_data(page.file_offset, len))
@@ -157,7 +167,21 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         if let Err(kind) = in_guest(Span::new(gpa, len)) {
             return Ok(Err(kind));
         }
-        self.write(Extent::page(page, gpa, at))?;
+        // Where there are regions, each page moves for itself.
+        let more = match self.machine.regions.iter().len() {
+            0 => rest.skip_pages(page, self.file.pages_after(page, GUEST_PHYSICAL_LIMIT)),
+            _ => 0,
+        };
+        let pages = Extent::page(page, gpa, at).repeated(more);
+        if more == 0 || self.machine.image.is_free(Space::Guest, pages.span) {
+            self.write(pages)?;
+        } else {
+            // Each overlap is between two headers.
+            let starts = (pages.span.start..pages.span.end()).step_by(len as usize);
+            for start in starts {
+                self.write(pages.within(Span::new(start, len)))?;
+            }
+        }
         Ok(Ok(()))
     }
 

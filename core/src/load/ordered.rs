@@ -156,6 +156,17 @@ impl<'s, T: Entry> Ordered<'s, T> {
         entries.insert(at, new).map_err(|_| Full)
     }
 
+    /// [`Ordered::insert`] without the search: `before` is the last entry whose
+    /// key is not above that of `new`.
+    pub(crate) fn insert_behind(&mut self, before: Position, new: T) -> Result<(), Full> {
+        match self.block_mut(before.block) {
+            Some(Block { entries, .. }) if entries.len() < BLOCK_LEN => {
+                entries.insert(before.entry.saturating_add(1), new).map_err(|_| Full)
+            }
+            _ => self.insert(new),
+        }
+    }
+
     /// Takes out the entry at a position. Returns where the next one is now.
     pub(crate) fn remove(&mut self, at: Position) -> Option<Position> {
         let entries = &mut self.block_mut(at.block)?.entries;

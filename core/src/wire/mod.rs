@@ -11,5 +11,5 @@ mod walk;
 pub use fixed::{FixedHeader, FixedHeaderError};
 pub use kind::{HeaderSection, ParameterKind, kind_name};
 pub use value::{InPlace, Value};
-pub(crate) use walk::TLV_LEN;
+pub(crate) use walk::{PAGE_DATA_STRIDE, TLV_LEN};
 pub use walk::{RawHeader, Walk, WalkStop};

@@ -2,13 +2,19 @@
 
 use core::fmt;
 
-use igvm_defs::{IGVM_VHS_VARIABLE_HEADER, IGVM_VHT_OPTIONAL_BIT, IgvmVariableHeaderType as Type};
+use igvm_defs::{
+    IGVM_VHS_PAGE_DATA, IGVM_VHS_VARIABLE_HEADER, IGVM_VHT_OPTIONAL_BIT,
+    IgvmVariableHeaderType as Type,
+};
 use zerocopy::FromBytes;
 
 use crate::span::Span;
 
 /// Bytes of type and length before each value.
 pub(crate) const TLV_LEN: u64 = size_of::<IGVM_VHS_VARIABLE_HEADER>() as u64;
+
+/// Bytes from one PAGE_DATA header to the next: type, length and value.
+pub(crate) const PAGE_DATA_STRIDE: u32 = TLV_LEN as u32 + size_of::<IGVM_VHS_PAGE_DATA>() as u32;
 
 /// One variable header as it stands in the file.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +106,43 @@ impl<'a> Walk<'a> {
     /// File offset of the next header.
     pub fn offset(&self) -> u32 {
         self.offset
+    }
+
+    /// Passes over the PAGE_DATA headers that carry on `page`, the value of the
+    /// header before this place: pages of `len` bytes, each right behind the
+    /// one before in the guest and, unless they are zeroes, in the file, alike
+    /// in all else. At most `most`; returns how many.
+    ///
+    /// Large files consist of such runs, and a comparison is much cheaper than
+    /// a decoded header.
+    pub(crate) fn skip_pages(&mut self, page: &IGVM_VHS_PAGE_DATA, len: u64, most: u64) -> u32 {
+        const TLV: u64 =
+            Type::IGVM_VHT_PAGE_DATA.0 as u64 | (size_of::<IGVM_VHS_PAGE_DATA>() as u64) << 32;
+        let addressable = u32::MAX.saturating_sub(self.offset) / PAGE_DATA_STRIDE;
+        let most = usize::try_from(most.min(addressable.into())).unwrap_or(usize::MAX);
+        let (records, _) = self.rest.as_chunks::<{ PAGE_DATA_STRIDE as usize }>();
+        // Address; mask and file offset; flags, type and reserved.
+        let [mut gpa, mut mask_offset, rest]: [u64; 3] = zerocopy::transmute!(*page);
+        let data_len = if page.file_offset == 0 { 0 } else { len << 32 };
+        let mut count = 0_u32;
+        for record in records.iter().take(most) {
+            let (Some(next_gpa), Some(next_offset)) =
+                (gpa.checked_add(len), mask_offset.checked_add(data_len))
+            else {
+                break;
+            };
+            // Word by word: an array to compare with would go through memory.
+            let [w0, w1, w2, w3]: [u64; 4] = zerocopy::transmute!(*record);
+            if (w0 ^ TLV) | (w1 ^ next_gpa) | (w2 ^ next_offset) | (w3 ^ rest) != 0 {
+                break;
+            }
+            (gpa, mask_offset) = (next_gpa, next_offset);
+            count = count.saturating_add(1);
+        }
+        let taken = count.saturating_mul(PAGE_DATA_STRIDE);
+        self.rest = self.rest.get(taken as usize..).unwrap_or(&[]);
+        self.offset = self.offset.saturating_add(taken);
+        count
     }
 
     fn end(&mut self, stop: WalkStop) {

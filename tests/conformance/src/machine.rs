@@ -75,5 +75,6 @@ pub fn inspect(machine: &Machine<'_>, host: &Host<'_>) {
         assert!(first <= last);
     }
     for area in machine.areas().iter() {
+        assert_eq!(machine.areas().get(area.index), Some(area));
     }
 }

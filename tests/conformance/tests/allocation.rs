@@ -1,4 +1,4 @@
-//! Decoding and loading in lent storage allocate nothing at all, so nothing
+//! Decoding, checking, loading and walking in lent storage allocate nothing at all, so nothing
 //! that the numbers of a file could choose.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,10 +8,12 @@ use std::fmt::Write;
 use igvm_conformance::machine::Room;
 use igvm_conformance::mutate;
 use igvm_conformance::random::Random;
+use igvm_core::check::check;
 use igvm_core::file::IgvmFile;
 use igvm_core::load::{Host, Relocation};
 use igvm_core::platform::PLATFORMS;
 use igvm_core::span::Span;
+use igvm_core::x86::paging::{mappings, walk};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -47,7 +49,7 @@ impl Write for Nowhere {
     }
 }
 
-/// The whole way from bytes to memory, in lent storage.
+/// The whole way from bytes to memory and mappings, in lent storage.
 fn pipeline(bytes: &[u8], room: &mut Room, host: &Host<'_>) {
     let file = match IgvmFile::parse(bytes) {
         Ok(file) => file,
@@ -57,6 +59,9 @@ fn pipeline(bytes: &[u8], room: &mut Room, host: &Host<'_>) {
     for header in file.headers() {
         write!(Nowhere, "{:?} {:?}", header.value(), file.data_range(&header, bytes)).unwrap();
     }
+    let _ = check(&file, bytes, host, room.lend(), &mut |finding| {
+        write!(Nowhere, "{finding}").unwrap();
+    });
     for (platform, _) in PLATFORMS {
         let mut say = |problem: igvm_core::load::Problem| {
             write!(Nowhere, "{}", problem.kind).unwrap();
@@ -64,6 +69,11 @@ fn pipeline(bytes: &[u8], room: &mut Room, host: &Host<'_>) {
         let Ok(machine) = room.load(bytes, platform, host, &mut say) else { continue };
         machine.memory_ranges(host, &mut |span| write!(Nowhere, "{span}").unwrap());
         let memory = machine.memory(bytes, host);
+        for processor in machine.processors() {
+            let registers = &processor.registers;
+            let _ = walk(registers, &memory, registers.rip);
+            let _ = mappings(registers, &memory, 2000).count();
+        }
         let mut page = [0; 4096];
         let _ = memory.read(0x1000, &mut page);
         for extent in machine.image().extents(igvm_core::load::Space::Guest).take(64) {
@@ -73,7 +83,7 @@ fn pipeline(bytes: &[u8], room: &mut Room, host: &Host<'_>) {
 }
 
 #[test]
-fn parse_and_load_allocate_nothing() {
+fn nothing_is_allocated() {
     let mut room = Room::new(64, 8, 4, 64);
     let ram = [Span::new(0, 64 << 20)];
     let relocations = [Relocation { from: 0x20_0000, to: 0x60_0000 }];

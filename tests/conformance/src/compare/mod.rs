@@ -1,6 +1,7 @@
 //! One file through both readers.
 
 mod header;
+mod judged;
 mod loaded;
 mod registers;
 
@@ -33,6 +34,7 @@ pub fn compare(bytes: &[u8]) -> Outcome {
             let ours = IgvmFile::parse(bytes).expect("the oracle accepts what core cannot read");
             same_headers(&ours, bytes, &theirs);
             loaded::same_machines(&ours, bytes, &theirs);
+            judged::no_unlisted_error(&ours, bytes);
             Outcome::Same
         }
         Verdict::Refused(_) => Outcome::Refused,
