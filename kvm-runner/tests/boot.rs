@@ -94,11 +94,17 @@ fn output_that_nobody_reads_does_not_stop_the_clock() {
     command.arg("boot").arg(&file).args(["--debugcon=stdio", "--timeout=3"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let unread = child.stdout.take();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("the run goes on and on");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let output = Finished::from(child.wait_with_output().unwrap());
     drop(unread);
     assert_eq!(output.code, Some(3), "{}", output.stderr);
     assert!(output.stderr.contains("the time was up after 3 s"), "{}", output.stderr);
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 /// No guest, no KVM, no output file: refused before anything of it is asked
@@ -162,10 +168,10 @@ fn files_that_must_not_be_started_are_refused() {
     let never = folder.join("never");
     let serial = format!("--serial={}", never.display());
     let cases: [(&[&str], &str); 4] = [
-        (&[unknown.to_str().unwrap()], "type 0x380"),
-        (&[cut.to_str().unwrap()], "IGVM_VHT_VP_CONTEXT"),
-        (&moved, "IGVM_VHT_RELOCATABLE_REGION"),
-        (&lacking, "IGVM_VHT_REQUIRED_MEMORY"),
+        (&[unknown.to_str().unwrap()], "0x380"),
+        (&[cut.to_str().unwrap()], "VP_CONTEXT 7"),
+        (&moved, "RELOCATABLE_REGION 1"),
+        (&lacking, "REQUIRED_MEMORY 7"),
     ];
     for (arguments, sentence) in cases {
         let text = boot(&[arguments, &[&serial]].concat()).refusal();
