@@ -5,7 +5,7 @@
 //! 1. [`wire`]: the bytes. Fixed headers, the walk over the variable headers,
 //!    every structure of `igvm_defs` by zerocopy. The only place that touches
 //!    offsets.
-//! 2. [`file`]: [`IgvmFile`](file::IgvmFile), a borrowed file in which every
+//! 2. [`mod@file`]: [`IgvmFile`](file::IgvmFile), a borrowed file in which every
 //!    header knows its index, its kind and its ranges in the file.
 //! 3. [`x86`]: register file, segments, control registers, processor mode and
 //!    page walk. Knows nothing of IGVM.
@@ -13,7 +13,7 @@
 //!    host, into a machine: memory image and processors.
 //! 5. [`check`]: the rule book. Every finding at once, each with rule, place
 //!    and sentence.
-//! 6. [`write`]: building files.
+//! 6. [`mod@write`]: building files.
 //!
 //! # No panic, no allocation
 //!

@@ -5,6 +5,7 @@
 //! [`guest`]. The generated files stand in `tests/samples`, but for the large
 //! ones ([`Sample::committed`]).
 
+pub mod broken;
 mod context;
 pub mod guest;
 mod hello;
@@ -62,17 +63,21 @@ pub fn by_name(name: &str) -> Option<&'static Sample> {
     ALL.iter().find(|sample| sample.name == name)
 }
 
-/// Writes the committed samples as `NAME.igvm` into `dir`, which must exist;
-/// the paths written.
+/// Writes the committed samples as `NAME.igvm` into `dir`, which must exist,
+/// and the broken ones into its folder `broken`; the paths written.
 ///
 /// # Errors
 /// Whatever the file system has against it.
 pub fn write_all(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let broken_dir = dir.join("broken");
+    std::fs::create_dir_all(&broken_dir)?;
     let committed = ALL.iter().filter(|sample| sample.committed);
-    committed
-        .map(|sample| {
-            let path = dir.join(sample.name).with_extension("igvm");
-            std::fs::write(&path, (sample.build)())?;
+    let good = committed.map(|sample| (dir.join(sample.name), sample.build));
+    let broken = broken::all().map(|sample| (broken_dir.join(sample.name()), sample.build));
+    good.chain(broken)
+        .map(|(path, build)| {
+            let path = path.with_extension("igvm");
+            std::fs::write(&path, build())?;
             Ok(path)
         })
         .collect()

@@ -8,6 +8,9 @@ fn samples_dir() -> PathBuf {
 
 #[test]
 fn committed_files_equal_rebuilt_ones() {
+    if std::env::var_os("BLESS").is_some() {
+        igvm_samples::write_all(&samples_dir()).unwrap();
+    }
     let mut stale = Vec::new();
     for sample in igvm_samples::all() {
         let path = samples_dir().join(sample.name).with_extension("igvm");
@@ -30,7 +33,8 @@ fn write_all_writes_the_committed_ones() {
         assert_eq!(path.file_stem().unwrap(), sample.name);
         assert_eq!(std::fs::read(path).unwrap(), (sample.build)(), "{}", sample.name);
     }
-    assert_eq!(written.len(), committed.count());
+    let broken = igvm_samples::broken::all().count();
+    assert_eq!(written.len(), committed.count() + broken);
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

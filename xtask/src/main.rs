@@ -5,6 +5,7 @@ mod command;
 mod fuzz;
 mod no_std;
 mod readme;
+mod samples;
 mod setup;
 mod step;
 mod test;
@@ -27,11 +28,14 @@ enum Task {
     Test(test::Options),
     /// Measures the workspace against the reference reader, memcpy and QEMU
     Bench(bench::Options),
+    /// Writes the samples and their golden texts anew
+    Samples,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Samples => samples::run(),
     }
 }

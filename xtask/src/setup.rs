@@ -15,11 +15,13 @@ pub(crate) struct Package {
     pub(crate) file: &'static str,
 }
 
-/// What tests look for by its path. Firmware is not committed: its licence
-/// stays with its package.
-const PACKAGES: [Package; 2] = [
+/// What tests look for. Firmware is not committed: its licence stays with its
+/// package. The two compilers read the tables that a host hands over.
+const PACKAGES: [Package; 4] = [
     Package { name: "seabios", file: "/usr/share/seabios/bios.bin" },
     Package { name: "ovmf", file: "/usr/share/OVMF/OVMF_CODE_4M.fd" },
+    Package { name: "acpica-tools", file: "/usr/bin/iasl" },
+    Package { name: "device-tree-compiler", file: "/usr/bin/dtc" },
 ];
 
 /// The setup step.

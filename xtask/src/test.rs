@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         }
     };
     let skips = place.scratch().join(format!("skips-{}", process::id()));
-    let steps = match chosen(steps(options.long, &place.root, &skips), &options.only) {
+    let steps = match chosen(steps(options.long, &skips), &options.only) {
         Ok(steps) => steps,
         Err(sentence) => {
             eprintln!("error: {sentence}");
@@ -75,26 +75,19 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 /// The steps in the order they run: first what the others need, then the quick
 /// ones.
-fn steps(long: bool, root: &Path, skips: &Path) -> Vec<Step> {
+fn steps(long: bool, skips: &Path) -> Vec<Step> {
     let skips = skips.to_path_buf();
-    let mut steps = vec![
+    let seconds = if long { FUZZ_SECONDS_LONG } else { FUZZ_SECONDS };
+    vec![
         step("setup", "packages that tests look for", setup::run),
         step("fmt", "every crate is formatted", fmt),
         step("clippy", "no lint has anything to say", clippy),
         step("doc", "the documentation builds, links and all", doc),
         step("no-std", "core links without std and allocator", no_std::run),
         step("tests", "the tests of every crate", move |place| tests(place, long, &skips)),
-    ];
-    if root.join("fuzz/Cargo.toml").exists() {
-        let seconds = if long { FUZZ_SECONDS_LONG } else { FUZZ_SECONDS };
-        steps.push(step("fuzz", "each fuzz target for a while", move |place| {
-            fuzz::run(place, seconds)
-        }));
-    }
-    if root.join("README.md").exists() {
-        steps.push(step("readme", "the README's commands do what it says", readme::run));
-    }
-    steps
+        step("fuzz", "each fuzz target for a while", move |place| fuzz::run(place, seconds)),
+        step("readme", "the README's commands do what it says", readme::run),
+    ]
 }
 
 fn step(
@@ -209,7 +202,7 @@ mod tests {
     }
 
     fn all() -> Vec<Step> {
-        steps(false, Path::new("/nonexistent"), Path::new("skips"))
+        steps(false, Path::new("skips"))
     }
 
     #[test]

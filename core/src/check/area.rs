@@ -118,6 +118,10 @@ impl<D: FileData + ?Sized> Structure<'_, '_, D> {
             self.fault(header, AreaFault::InsertAlignment { gpa });
         }
         let mask = value.compatibility_mask;
+        if mask == 0 {
+            // For no platform: nothing is inserted.
+            return;
+        }
         let Some(area) = self.areas.get(index).copied() else {
             self.insert_into(header, mask, Span::new(gpa, 0));
             return self.fault(header, AreaFault::Unknown { index });

@@ -9,11 +9,11 @@ use zerocopy::FromBytes;
 
 use super::finding::Finding;
 use super::fixed::first_not_zero;
-use super::platform::label;
+use super::platform::{Platforms, label};
 use super::rule::rules;
 use super::structure::{CONTEXTS_READ_MAX, Structure};
 use crate::data::FileData;
-use crate::file::Header;
+use crate::file::{Header, IgvmFile};
 use crate::span::Span;
 
 rules! {
@@ -96,6 +96,20 @@ impl Format {
             _ => None,
         }
     }
+}
+
+/// Whether the data of a context can be what the platform it is loaded for
+/// takes it for. Where not, a finding about the header says so, and the
+/// registers read from it mean nothing.
+pub(super) fn is_meant_for(
+    file: &IgvmFile<'_>,
+    platforms: &Platforms,
+    context: &IGVM_VHS_VP_CONTEXT,
+    platform: Platform,
+) -> bool {
+    let headers_end = file.fixed().variable_headers().end();
+    let first = platforms.named_by(context.compatibility_mask).find_map(Format::of);
+    u64::from(context.file_offset) >= headers_end && first == Format::of(platform)
 }
 
 impl<D: FileData + ?Sized> Structure<'_, '_, D> {

@@ -227,7 +227,7 @@ impl<D: FileData + ?Sized> Structure<'_, '_, D> {
                 self.note(header, LoaderNote::CrateVbsProcessor { vp_index });
             }
         }
-        if mask.count_ones() > 1 {
+        if mask.count_ones() != 1 || mask & !self.platforms.declared != 0 {
             self.note(header, LoaderNote::CrateContextMask { mask });
         }
     }
@@ -236,8 +236,7 @@ impl<D: FileData + ?Sized> Structure<'_, '_, D> {
     pub(super) fn register_note(&mut self, header: &Header<'_>, name: u32, place: Span) {
         let known = match self.file.fixed().architecture() {
             IgvmArchitecture::X64 => is_known_register(name),
-            // The crate's list for AARCH64 is not kept here.
-            _ => true,
+            _ => is_known_arm_register(name),
         };
         let note = LoaderNote::CrateRegister { name };
         if !known && self.notes.0 & note.bit() == 0 {
@@ -278,5 +277,16 @@ const fn is_known_register(name: u32) -> bool {
         // MTRRs: default type, five variable ones, six of the fixed ones
         | 0x0008000e | 0x00080010..=0x00080014 | 0x00080040..=0x00080044
         | 0x00080070..=0x00080071 | 0x00080077..=0x0008007a
+    )
+}
+
+/// Whether it has a variant of `AArch64Register` for this Hyper-V name.
+const fn is_known_arm_register(name: u32) -> bool {
+    matches!(
+        name,
+        // X0 to X7, PC, CPSR
+        0x00020000..=0x00020007 | 0x00020022..=0x00020023
+        // SCTLR, TTBR0, TTBR1, TCR, MAIR and VBAR of EL1
+        | 0x00040002 | 0x00040005..=0x00040007 | 0x0004000b..=0x0004000c
     )
 }

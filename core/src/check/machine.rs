@@ -3,13 +3,16 @@
 
 use igvm_defs::{IgvmArchitecture, IgvmPlatformType as Platform};
 
+use super::context::is_meant_for;
 use super::finding::Finding;
+use super::platform::Platforms;
 use super::processor::ProcessorFault;
 use super::rule::{Severity, rules};
 use crate::data::FileData;
-use crate::file::IgvmFile;
+use crate::file::{HeaderRef, IgvmFile};
 use crate::load::{GuestMemory, Host, Machine, Processor, Space, Start};
 use crate::span::Span;
+use crate::wire::Value;
 use crate::x86::paging::{Fault, PhysicalMemory, Unreadable, walk};
 use crate::x86::{Mode, PagingMode, Register, RegisterFile, TableRegister};
 
@@ -98,7 +101,17 @@ pub fn machine<D: FileData + ?Sized>(
         return;
     }
     let memory = Memory { machine, host, bytes: machine.memory(data, host) };
+    let platforms = Platforms::of(file);
+    let is_meant = |at: HeaderRef| match file.header(at).map(|header| header.value()) {
+        Some(Value::VpContext(context)) => {
+            is_meant_for(file, &platforms, &context, machine.platform())
+        }
+        _ => false,
+    };
     for processor in machine.processors() {
+        if processor.context.is_some_and(|header| !is_meant(header)) {
+            continue;
+        }
         let place = |finding: Finding| {
             let finding = finding.platform(machine.platform()).processor(processor.vp_index);
             match processor.context {

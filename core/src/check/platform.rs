@@ -9,7 +9,7 @@ use super::finding::Finding;
 use super::rule::rules;
 use super::structure::Structure;
 use crate::data::FileData;
-use crate::file::{Header, HeaderRef};
+use crate::file::{Header, HeaderRef, IgvmFile};
 use crate::platform::{PLATFORMS, platform_name};
 
 rules! {
@@ -91,6 +91,24 @@ impl Platforms {
         }
     }
 
+    /// The platforms of a file.
+    pub(super) fn of(file: &IgvmFile<'_>) -> Self {
+        let mut platforms = Self::new();
+        for header in file.platforms() {
+            platforms.declare(header.compatibility_mask, header.platform_type);
+        }
+        platforms
+    }
+
+    fn declare(&mut self, mask: u32, platform: Platform) {
+        self.declared |= mask;
+        for (bit, slot) in (0..).zip(self.by_bit.iter_mut()) {
+            if mask.checked_shr(bit).unwrap_or(0) & 1 != 0 {
+                slot.get_or_insert(platform);
+            }
+        }
+    }
+
     /// The declared platforms that a compatibility mask names.
     pub(super) fn named_by(&self, mask: u32) -> impl Iterator<Item = Platform> {
         (0..)
@@ -126,12 +144,7 @@ impl<D: FileData + ?Sized> Structure<'_, '_, D> {
         } else if self.platforms.declared & mask != 0 {
             self.fault(header, PlatformFault::MaskTwice { mask });
         }
-        self.platforms.declared |= mask;
-        for (bit, slot) in (0..).zip(self.platforms.by_bit.iter_mut()) {
-            if mask.checked_shr(bit).unwrap_or(0) & 1 != 0 {
-                slot.get_or_insert(platform);
-            }
-        }
+        self.platforms.declare(mask, platform);
         let Some(first) = self.platforms.first_mut(platform) else {
             return self.fault(header, PlatformFault::Type { value: platform.0 });
         };

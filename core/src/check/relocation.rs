@@ -205,14 +205,18 @@ impl<D: FileData + ?Sized> Structure<'_, '_, D> {
 
     /// What both kinds of region have in common.
     fn region(&mut self, region: Seen, header: &Header<'_>) {
+        if region.vtl > 2 {
+            self.fault(header, RelocationFault::Vtl { vtl: region.vtl });
+        }
+        if region.mask == 0 {
+            // For no platform: nothing can move.
+            return;
+        }
         let Span { start, len } = region.span;
         if len == 0 {
             self.fault(header, RelocationFault::Empty);
         }
         self.guest_range(header, start, len);
-        if region.vtl > 2 {
-            self.fault(header, RelocationFault::Vtl { vtl: region.vtl });
-        }
         let other = self
             .relocations
             .regions

@@ -2,13 +2,18 @@
 //!
 //! Blocks of at most [`BLOCK_LEN`] sorted entries, and an order over the
 //! blocks. Insertion in any order costs a binary search, a move within one
-//! block and now and then a block split; appending at the end, what nearly
-//! every file does, costs a comparison and a write.
+//! block and now and then a block split, which moves block numbers that lie
+//! packed; appending at the end, what nearly every file does, costs a
+//! comparison and a write.
 
 use heapless::Vec;
 
 /// Entries of one block.
 pub const BLOCK_LEN: usize = 128;
+
+/// Block numbers that each block keeps for the order of all blocks: so many that
+/// moving the order touches little memory, so few that they take little room.
+const ORDER_LEN: usize = 64;
 
 /// What the map holds: a value that knows its key.
 pub(crate) trait Entry: Copy {
@@ -23,15 +28,16 @@ pub(crate) trait Entry: Copy {
 #[derive(Debug, Clone)]
 pub struct Block<T> {
     entries: Vec<T, BLOCK_LEN>,
-    /// Not about this block: which block comes at this place of the order.
-    /// Over all blocks a permutation; the blocks in use come first.
-    order: u32,
+    /// Not about this block: its piece of the order, which is a list of all
+    /// blocks, those in use first. Block n has the places from n times
+    /// [`ORDER_LEN`] on.
+    order: [u32; ORDER_LEN],
 }
 
 impl<T> Block<T> {
     /// An empty block.
     pub const fn new() -> Self {
-        Self { entries: Vec::new(), order: 0 }
+        Self { entries: Vec::new(), order: [0; ORDER_LEN] }
     }
 }
 
@@ -64,9 +70,13 @@ pub(crate) struct Ordered<'s, T> {
 impl<'s, T: Entry> Ordered<'s, T> {
     /// An empty map in this storage.
     pub(crate) fn new(blocks: &'s mut [Block<T>]) -> Self {
-        for (place, block) in (0u32..).zip(blocks.iter_mut()) {
+        let mut place = 0u32;
+        for block in blocks.iter_mut() {
             block.entries.clear();
-            block.order = place;
+            for slot in &mut block.order {
+                *slot = place;
+                place = place.saturating_add(1);
+            }
         }
         Self { blocks, used: 0 }
     }
@@ -215,10 +225,16 @@ impl<'s, T: Entry> Ordered<'s, T> {
 
     /// Puts an unused block at a place of the order.
     fn add_block(&mut self, place: usize) -> Result<(), Full> {
-        let fresh = self.blocks.get(self.used).ok_or(Full)?.order;
-        let mut moved = fresh;
-        for block in self.blocks.get_mut(place..=self.used).ok_or(Full)? {
-            core::mem::swap(&mut moved, &mut block.order);
+        // There are more places than blocks.
+        if self.used >= self.blocks.len() {
+            return Err(Full);
+        }
+        let mut moved = self.block_number(self.used).ok_or(Full)?;
+        for piece in self.order_mut(place, self.used) {
+            piece.rotate_right(1);
+            if let Some(first) = piece.first_mut() {
+                core::mem::swap(&mut moved, first);
+            }
         }
         self.used = self.used.saturating_add(1);
         self.block_mut(place).ok_or(Full)?.entries.clear();
@@ -228,19 +244,42 @@ impl<'s, T: Entry> Ordered<'s, T> {
     /// Takes the block at a place out of the order.
     fn free_block(&mut self, place: usize) {
         let Some(last) = self.used.checked_sub(1) else { return };
-        let Some(freed) = self.blocks.get(place).map(|block| block.order) else { return };
-        let mut moved = freed;
-        for block in self.blocks.get_mut(place..=last).unwrap_or(&mut []).iter_mut().rev() {
-            core::mem::swap(&mut moved, &mut block.order);
+        let Some(mut moved) = self.block_number(place) else { return };
+        for piece in self.order_mut(place, last).rev() {
+            piece.rotate_left(1);
+            if let Some(last) = piece.last_mut() {
+                core::mem::swap(&mut moved, last);
+            }
         }
         self.used = last;
+    }
+
+    /// The block number at a place of the order.
+    fn block_number(&self, place: usize) -> Option<u32> {
+        self.blocks.get(place / ORDER_LEN)?.order.get(place % ORDER_LEN).copied()
+    }
+
+    /// The order from one place to another (both included), piece by piece.
+    fn order_mut(
+        &mut self,
+        first: usize,
+        last: usize,
+    ) -> impl DoubleEndedIterator<Item = &mut [u32]> {
+        let (low, high) = (first / ORDER_LEN, last / ORDER_LEN);
+        let blocks = self.blocks.get_mut(low..=high).unwrap_or(&mut []);
+        blocks.iter_mut().enumerate().map(move |(nth, block)| {
+            let start = if nth == 0 { first % ORDER_LEN } else { 0 };
+            let at_end = nth == high.saturating_sub(low);
+            let end = if at_end { last % ORDER_LEN } else { ORDER_LEN.saturating_sub(1) };
+            block.order.get_mut(start..=end).unwrap_or(&mut [])
+        })
     }
 
     fn physical(&self, place: usize) -> Option<usize> {
         if place >= self.used {
             return None;
         }
-        usize::try_from(self.blocks.get(place)?.order).ok()
+        usize::try_from(self.block_number(place)?).ok()
     }
 
     fn entries(&self, place: usize) -> &[T] {

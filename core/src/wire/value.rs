@@ -67,9 +67,18 @@ pub enum Value<'a> {
 impl<'a> Value<'a> {
     /// Decodes the value bytes of a header of this type (without the optional
     /// bit).
+    #[inline]
     pub fn decode(typ: Type, bytes: &'a [u8]) -> Self {
+        // Nearly all headers of nearly all files; worth inlining.
         match typ {
             Type::IGVM_VHT_PAGE_DATA => copied(bytes, Self::PageData),
+            _ => Self::decode_other(typ, bytes),
+        }
+    }
+
+    /// Every type but PAGE_DATA.
+    fn decode_other(typ: Type, bytes: &'a [u8]) -> Self {
+        match typ {
             Type::IGVM_VHT_SUPPORTED_PLATFORM => copied(bytes, Self::SupportedPlatform),
             Type::IGVM_VHT_GUEST_POLICY => copied(bytes, Self::GuestPolicy),
             Type::IGVM_VHT_RELOCATABLE_REGION => copied(bytes, Self::RelocatableRegion),

@@ -79,8 +79,7 @@ mod on_kvm {
     use std::fs::File;
     use std::path::Path;
 
-    use igvm_analysis::host::HostTables;
-    use igvm_analysis::loaded::{LoadStorage, Problems};
+    use igvm_analysis::loaded::Problems;
     use igvm_core::load;
     use igvm_core::wire::kind_name;
     use kvm_runner::console::{Console, Destination, Source};
@@ -100,32 +99,18 @@ mod on_kvm {
     impl Boot {
         pub(crate) fn run(self) -> Result<ExitCode, Failure> {
             let document = self.document()?;
-            let tables = self.machine.tables()?;
-            let report = self.load_and_run(&document, &tables)?;
+            let report = self.machine.load(&document, |machine, host, problems| {
+                if machine.fatal_problems() > 0 {
+                    return Err(not_startable(&document, &problems));
+                }
+                let image = LoadedImage::new(&machine, &document, host);
+                self.start(&image, host).map_err(Failure::from)
+            })?;
             eprintln!("kvm-runner: {}", report.to_string().trim_end());
             if self.registers {
                 eprintln!("{}", report.registers().to_string().trim_end());
             }
             Ok(ExitCode::from(report.stop.exit_code()))
-        }
-
-        fn load_and_run(
-            &self,
-            document: &Document,
-            tables: &HostTables,
-        ) -> Result<Report, Failure> {
-            let file = document.file();
-            let host = tables.host();
-            let platform = self.machine.platform(&file)?;
-            LoadStorage::new()
-                .load(&file, document, platform, &host, |machine, problems| {
-                    if machine.fatal_problems() > 0 {
-                        return Err(not_startable(document, &problems));
-                    }
-                    let image = LoadedImage::new(&machine, document, &host);
-                    self.start(&image, &host).map_err(Failure::from)
-                })
-                .map_err(|error| Failure::usage(error.to_string()))?
         }
 
         fn start(

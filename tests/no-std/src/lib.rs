@@ -8,9 +8,15 @@
 
 use core::fmt::{self, Write};
 
+use igvm_core::check::check;
 use igvm_core::file::IgvmFile;
+use igvm_core::load::{
+    AreaBlock, ExtentBlock, FixupPage, Host, Processor, Relocation, Storage, load,
+};
 use igvm_core::platform::platform_name;
+use igvm_core::span::Span;
 use igvm_core::wire::kind_name;
+use igvm_core::x86::paging::{mappings, walk};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -55,10 +61,56 @@ fn fold_file(bytes: &[u8], digest: &mut Digest) -> fmt::Result {
             file.data_range(&header, bytes),
         )?;
     }
-    match headers.stop() {
-        Some(stop) => write!(digest, "{stop}"),
-        None => Ok(()),
+    if let Some(stop) = headers.stop() {
+        write!(digest, "{stop}")?;
     }
+    fold_machines(&file, bytes, digest)
+}
+
+/// Loads, walks and checks in storage on the stack.
+fn fold_machines(file: &IgvmFile<'_>, bytes: &[u8], digest: &mut Digest) -> fmt::Result {
+    let relocations = [Relocation { from: 0x20_0000, to: 0x60_0000 }];
+    let ram = [Span::new(0, 64 << 20)];
+    let host = Host { relocations: &relocations, ..Host::new(&ram, &[]) };
+    let mut extents = [const { ExtentBlock::new() }; 2];
+    let mut areas = [const { AreaBlock::new() }; 1];
+    let mut processors = [Processor::reset(0)];
+    let mut fixups: [FixupPage; 2] = [[0; 4096]; 2];
+    for platform in file.platforms() {
+        let storage = Storage {
+            extents: &mut extents,
+            areas: &mut areas,
+            processors: &mut processors,
+            fixups: &mut fixups,
+        };
+        let mut problem = |problem| {
+            let _ = write!(digest, "{problem:?}");
+        };
+        let loaded = load(file, bytes, platform.platform_type, &host, storage, &mut problem);
+        let Ok(machine) = loaded else { continue };
+        let memory = machine.memory(bytes, &host);
+        if let Some(boot) = machine.boot_processor() {
+            let there = walk(&boot.registers, &memory, boot.registers.rip);
+            write!(digest, "{boot:?} {:?}", there.result)?;
+            for mapping in mappings(&boot.registers, &memory, 1 << 12).merged() {
+                write!(digest, "{mapping:?}")?;
+            }
+        }
+        machine.memory_ranges(&host, &mut |range| {
+            let _ = write!(digest, "{range}");
+        });
+    }
+    let storage = Storage {
+        extents: &mut extents,
+        areas: &mut areas,
+        processors: &mut processors,
+        fixups: &mut fixups,
+    };
+    let mut finding = |finding| {
+        let _ = write!(digest, "{finding}");
+    };
+    let checked = check(file, bytes, &host, storage, &mut finding);
+    write!(digest, "{checked:?}")
 }
 
 /// A running hash of text.

@@ -30,14 +30,14 @@ enum Step {
     Look { key: u32 },
 }
 
-const KEYS: u32 = 4000;
+const KEYS: u32 = 12_000;
 
 fn step() -> impl Strategy<Value = Step> {
     let key = 0..KEYS;
     prop_oneof![
-        4 => (key.clone(), -7..8i32, 1..400u32)
+        4 => (key.clone(), -7..8i32, 1..2000u32)
             .prop_map(|(start, stride, count)| Step::Insert { start, stride, count }),
-        2 => (key.clone(), 1..600u32).prop_map(|(from, count)| Step::Remove { from, count }),
+        2 => (key.clone(), 1..2000u32).prop_map(|(from, count)| Step::Remove { from, count }),
         1 => key.clone().prop_map(|key| Step::Change { key }),
         1 => key.prop_map(|key| Step::Look { key }),
     ]
@@ -154,7 +154,7 @@ proptest! {
         after in prop::collection::vec(step(), 1..20),
     ) {
         let mut blocks: Vec<Block<Pair>> = Vec::new();
-        blocks.resize_with(300, Block::new);
+        blocks.resize_with(400, Block::new);
         for steps in [before, after] {
             let mut both = Both { map: Ordered::new(&mut blocks), model: BTreeMap::new(), stamp: 0 };
             for step in &steps {
