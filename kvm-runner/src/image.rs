@@ -1,15 +1,16 @@
 //! A loaded IGVM file as the machine that a run starts from: `core`'s memory
 //! image and registers, and nothing else.
 
-use std::io::{Seek, SeekFrom};
+use std::fs::File;
+use std::io;
 
 use igvm_analysis::document::Document;
-use igvm_core::file::PAGE_SIZE_2M;
 use igvm_core::load::{Extent, GuestMemory, Host, Machine, Source, Space, Start};
 use igvm_core::span::Span;
 use igvm_core::x86::RegisterFile;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
+use crate::fill::{Piece, read_pieces, want_large_pages};
 use crate::guest::{BootError, Image};
 
 /// Bytes that are copied at a time where they do not come straight from disk.
@@ -29,36 +30,16 @@ impl<'a> LoadedImage<'a> {
         Self { machine, memory: machine.memory(document, host), document, host }
     }
 
-    /// Asks the host for large pages wherever the image fills all of one: most
-    /// of the time of loading a large file goes into page faults. Where the
-    /// image has only a part of a large page, the rest would cost memory.
-    fn want_large_pages(&self, guest: &GuestMemoryMmap) {
-        let mut run = Span::default();
-        let filled = self.machine.image().extents(Space::Guest).filter(|extent| !is_fresh(extent));
-        for span in filled.map(|extent| extent.span) {
-            if span.start == run.end() {
-                run.len += span.len;
-            } else {
-                advise_large_pages(guest, run);
-                run = span;
-            }
-        }
-        advise_large_pages(guest, run);
-    }
-
-    /// Copies one extent. File bytes on disk go straight into guest memory.
-    fn copy(&self, extent: &Extent, guest: &GuestMemoryMmap) -> Result<(), BootError> {
-        match (extent.source, self.document.disk()) {
-            _ if is_fresh(extent) => Ok(()),
-            (Source::File { offset }, Some(mut file)) => {
-                let at = GuestAddress(extent.span.start);
-                file.seek(SeekFrom::Start(offset)).map_err(|error| unreadable(extent, &error))?;
-                guest
-                    .read_exact_volatile_from(at, &mut file, extent.span.len as usize)
-                    .map_err(|error| unreadable(extent, &error))
-            }
-            _ => self.copy_chunks(extent.span, guest),
-        }
+    /// Reads what comes from a file on disk straight into guest memory.
+    fn read_disk(&self, file: &File, guest: &GuestMemoryMmap) -> Result<(), BootError> {
+        let pieces = || {
+            self.machine.image().extents(Space::Guest).filter_map(|extent| {
+                let offset = extent.file_span()?.start;
+                Some(Piece { guest: extent.span, offset })
+            })
+        };
+        let total = pieces().map(|piece| piece.guest.len).sum();
+        read_pieces(file, pieces().flat_map(Piece::shares), total, guest).map_err(unreadable)
     }
 
     fn copy_chunks(&self, span: Span, guest: &GuestMemoryMmap) -> Result<(), BootError> {
@@ -83,28 +64,11 @@ fn is_fresh(extent: &Extent) -> bool {
     matches!(extent.source, Source::Zero | Source::Untouched)
 }
 
-/// Asks for large pages for the whole ones inside `run`.
-fn advise_large_pages(guest: &GuestMemoryMmap, run: Span) {
-    const LARGE: u64 = PAGE_SIZE_2M;
-    let start = run.start.next_multiple_of(LARGE);
-    let len = (run.end() - run.end() % LARGE).saturating_sub(start) as usize;
-    if len == 0 {
-        return;
-    }
-    // Where there is no memory, filling it says so.
-    let Ok(slice) = guest.get_slice(GuestAddress(start), len) else { return };
-    let address = slice.ptr_guard_mut().as_ptr();
-    // SAFETY: the range lies inside one mapping of guest memory, which the
-    // borrow keeps alive; the advice does not change what it holds. It may be
-    // refused, which changes nothing either.
-    let _refused = unsafe { libc::madvise(address.cast(), len, libc::MADV_HUGEPAGE) };
-}
-
-fn unreadable(extent: &Extent, error: &dyn std::fmt::Display) -> BootError {
-    let file = extent.file_span().unwrap_or_default();
+fn unreadable((piece, error): (Piece, io::Error)) -> BootError {
     BootError::Image(format!(
-        "file offsets {file}, which belong at {:#x} of the guest, cannot be loaded: {error}",
-        extent.span.start
+        "file offsets {}, which belong at {:#x} of the guest, cannot be loaded: {error}",
+        Span::new(piece.offset, piece.guest.len),
+        piece.guest.start
     ))
 }
 
@@ -116,8 +80,16 @@ impl Image for LoadedImage<'_> {
     }
 
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
-        self.want_large_pages(memory);
-        self.machine.image().extents(Space::Guest).try_for_each(|extent| self.copy(extent, memory))
+        let written =
+            || self.machine.image().extents(Space::Guest).filter(|extent| !is_fresh(extent));
+        want_large_pages(written().map(|extent| extent.span), memory);
+        let disk = self.document.disk();
+        if let Some(file) = disk {
+            self.read_disk(file, memory)?;
+        }
+        written()
+            .filter(|extent| disk.is_none() || extent.file_span().is_none())
+            .try_for_each(|extent| self.copy_chunks(extent.span, memory))
     }
 
     fn registers(&self, vp_index: u32) -> Option<RegisterFile> {
