@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use igvm_core::check::structure;
-use igvm_core::defs::{IgvmPageDataFlags, IgvmPageDataType, IgvmPlatformType};
+use igvm_core::defs::{
+    IGVM_VHS_PAGE_DATA, IgvmPageDataFlags, IgvmPageDataType, IgvmPlatformType,
+    IgvmVariableHeaderType,
+};
 use igvm_core::file::IgvmFile;
 use igvm_core::load::{
     AreaBlock, ExtentBlock, GUEST_PHYSICAL_LIMIT, Host, ProblemKind, Processor, Space, Storage,
@@ -13,9 +16,12 @@ use igvm_core::load::{
 use igvm_core::span::Span;
 use igvm_core::write::{self, Data, HeaderSpec, Slot, Version, Writer};
 use proptest::prelude::*;
+use zerocopy::IntoBytes;
 
 const PAGE: u64 = 0x1000;
 const NATIVE: u32 = 1;
+/// A directive that nobody knows.
+const SKIPPED: IgvmVariableHeaderType = IgvmVariableHeaderType(0x3ff);
 /// Pages of file data.
 const DATA_PAGES: usize = 12;
 
@@ -31,6 +37,8 @@ struct Run {
     mask: u32,
     data_type: IgvmPageDataType,
     optional: bool,
+    /// This page of the run is of another header type, which loaders skip.
+    foreign: u32,
 }
 
 /// One page, as it stands in the file.
@@ -41,6 +49,13 @@ struct Page {
     mask: u32,
     data_type: IgvmPageDataType,
     optional: bool,
+    foreign: bool,
+}
+
+impl Page {
+    fn is_outside(&self, file_len: u64) -> bool {
+        self.offset != 0 && u64::from(self.offset) + PAGE > file_len
+    }
 }
 
 fn run() -> impl Strategy<Value = Run> {
@@ -63,8 +78,9 @@ fn run() -> impl Strategy<Value = Run> {
         1 => Just(IgvmPageDataType::SECRETS),
         1 => Just(IgvmPageDataType(9)),
     ];
-    (gpa, 1..9_u32, offset, stride, mask, data_type, prop::bool::weighted(0.1)).prop_map(
-        |(gpa, count, offset, stride, mask, data_type, optional)| Run {
+    let optional = prop::bool::weighted(0.1);
+    (gpa, 1..9_u32, offset, stride, mask, data_type, optional, 1..20_u32).prop_map(
+        |(gpa, count, offset, stride, mask, data_type, optional, foreign)| Run {
             gpa,
             count,
             offset,
@@ -72,6 +88,7 @@ fn run() -> impl Strategy<Value = Run> {
             mask,
             data_type,
             optional,
+            foreign,
         },
     )
 }
@@ -87,6 +104,7 @@ impl Run {
             mask: self.mask,
             data_type: self.data_type,
             optional: self.optional,
+            foreign: nth == self.foreign,
         })
     }
 }
@@ -108,14 +126,18 @@ fn file(pages: &[Page]) -> (Vec<u8>, u32) {
     };
     writer.push(area).unwrap();
     for page in pages {
-        let header = HeaderSpec::PageData {
+        let value = IGVM_VHS_PAGE_DATA {
             gpa: page.gpa,
-            mask: page.mask,
+            compatibility_mask: page.mask,
+            file_offset: page.offset,
             flags: IgvmPageDataFlags::new(),
             data_type: page.data_type,
-            data: Data::At(page.offset),
+            reserved: 0,
         };
-        if page.optional { writer.push_optional(header) } else { writer.push(header) }.unwrap();
+        let typ = if page.foreign { SKIPPED } else { IgvmVariableHeaderType::IGVM_VHT_PAGE_DATA };
+        let header = HeaderSpec::Raw { typ: typ.0, value: value.as_bytes() };
+        let optional = page.optional || page.foreign;
+        if optional { writer.push_optional(header) } else { writer.push(header) }.unwrap();
     }
     let mut file = vec![0; writer.file_len()];
     writer.finish_into(&mut file).unwrap();
@@ -136,11 +158,13 @@ struct Outcome {
 fn expected(pages: &[Page], first: u32, file_len: u64) -> Outcome {
     let mut outcome = Outcome::default();
     for (header, page) in (first..).zip(pages) {
-        if page.mask & NATIVE == 0 {
+        if page.mask & NATIVE == 0 || page.foreign {
             continue;
         }
-        let outside = page.offset != 0 && u64::from(page.offset) + PAGE > file_len;
-        if page.gpa % PAGE != 0 || outside || page.gpa + PAGE > GUEST_PHYSICAL_LIMIT {
+        if page.gpa % PAGE != 0
+            || page.is_outside(file_len)
+            || page.gpa + PAGE > GUEST_PHYSICAL_LIMIT
+        {
             outcome.refused.push(header);
             continue;
         }
@@ -203,7 +227,11 @@ fn findings(bytes: &[u8], rule: &str) -> Vec<u32> {
 }
 
 fn headers_where(pages: &[Page], first: u32, is: impl Fn(&Page) -> bool) -> Vec<u32> {
-    (first..).zip(pages).filter(|(_, page)| is(page)).map(|(header, _)| header).collect()
+    (first..)
+        .zip(pages)
+        .filter(|(_, page)| !page.foreign && is(page))
+        .map(|(header, _)| header)
+        .collect()
 }
 
 proptest! {
@@ -214,10 +242,7 @@ proptest! {
         let file_len = bytes.len() as u64;
         prop_assert_eq!(loaded(&bytes), expected(&pages, first, file_len));
 
-        let outside =
-            headers_where(&pages, first, |page| {
-                page.offset != 0 && u64::from(page.offset) + PAGE > file_len
-            });
+        let outside = headers_where(&pages, first, |page| page.is_outside(file_len));
         prop_assert_eq!(findings(&bytes, "data.outside-file"), outside);
         let headers_end = file_len - (DATA_PAGES as u64 * PAGE);
         let inside = headers_where(&pages, first, |page| {
