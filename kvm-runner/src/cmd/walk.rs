@@ -36,6 +36,7 @@ impl Walk {
         let platform = self.machine.platform(&file)?;
         let walk = LoadStorage::new().load(&file, &document, platform, &host, |machine, _| {
             let registers = &machine.boot_processor()?.registers;
+            output::note_problems(&machine);
             Some(WalkReport::new(registers, &machine.memory(&document, &host), self.linear))
         });
         let walk = walk.map_err(|error| Failure::usage(error.to_string()))?;
