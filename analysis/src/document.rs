@@ -32,12 +32,13 @@ impl Document {
     /// When the path cannot be read or holds no IGVM file.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let fail = |error| OpenError { path: path.to_owned(), error };
-        let file = File::open(path).map_err(|error| fail(Cause::Io(error)))?;
-        let metadata = file.metadata().map_err(|error| fail(Cause::Io(error)))?;
+        // Before it is opened: opening a pipe waits for whoever writes to it.
+        let metadata = path.metadata().map_err(|error| fail(Cause::Io(error)))?;
         if !metadata.is_file() {
             return Err(fail(Cause::NotAFile { directory: metadata.is_dir() }));
         }
-        let len = metadata.len();
+        let file = File::open(path).map_err(|error| fail(Cause::Io(error)))?;
+        let len = file.metadata().map_err(|error| fail(Cause::Io(error)))?.len();
         let head = read_head(&file, len).map_err(fail)?;
         Ok(Self { head, len, backing: Backing::Disk(file) })
     }
@@ -75,7 +76,10 @@ fn read_head(file: &File, len: u64) -> Result<Vec<u8>, Cause> {
     };
     let first = read(Span::new(0, len.min(FixedHeader::MAX_LEN as u64)))?;
     let fixed = FixedHeader::parse(&first).map_err(Cause::NotReadable)?;
-    read(Span::new(0, IgvmFile::head_len(&fixed, len)))
+    let head = read(Span::new(0, IgvmFile::head_len(&fixed, len)))?;
+    // Once more: somebody may be writing to the file.
+    FixedHeader::parse(&head).map_err(Cause::NotReadable)?;
+    Ok(head)
 }
 
 impl FileData for Document {

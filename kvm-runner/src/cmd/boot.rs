@@ -80,7 +80,10 @@ mod on_kvm {
     use std::path::Path;
 
     use igvm_analysis::loaded::Problems;
+    use igvm_core::defs::IgvmPlatformType;
+    use igvm_core::file::HeaderRef;
     use igvm_core::load;
+    use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
     use kvm_runner::console::{Console, Destination, Source};
     use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
@@ -89,6 +92,10 @@ mod on_kvm {
     use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
 
     use super::{Boot, Document, ExitCode, Failure};
+
+    /// Memory outside RAM that is created for a file, at most. Firmware has up
+    /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
+    const CREATED_MAX: u64 = 4 << 30;
 
     impl From<BootError> for Failure {
         fn from(error: BootError) -> Self {
@@ -100,9 +107,17 @@ mod on_kvm {
         pub(crate) fn run(self) -> Result<ExitCode, Failure> {
             let document = self.document()?;
             let report = self.machine.load(&document, |machine, host, problems| {
+                if machine.platform() != IgvmPlatformType::NATIVE {
+                    let name = platform_name(machine.platform()).unwrap_or("this one");
+                    return Err(Failure::usage(format!(
+                        "only the native platform can be booted; `state --platform {name}` shows \
+                         the machine that {name} starts from"
+                    )));
+                }
                 if machine.fatal_problems() > 0 {
                     return Err(not_startable(&document, &problems));
                 }
+                created_within_reason(&machine, host)?;
                 let image = LoadedImage::new(&machine, &document, host);
                 self.start(&image, host).map_err(Failure::from)
             })?;
@@ -140,25 +155,47 @@ mod on_kvm {
         }
     }
 
+    /// The file may ask for memory where the host has no RAM, and it would be
+    /// given: to a few numbers in a header and one page of data, written again
+    /// and again, all the memory of this computer.
+    fn created_within_reason(
+        machine: &load::Machine<'_>,
+        host: &load::Host<'_>,
+    ) -> Result<(), Failure> {
+        let mut memory: u64 = 0;
+        machine.memory_ranges(host, &mut |range| memory = memory.saturating_add(range.len));
+        let ram: u64 = host.ram.iter().map(|ram| ram.len).sum();
+        let created = memory.saturating_sub(ram);
+        match created > CREATED_MAX {
+            false => Ok(()),
+            true => Err(Failure::usage(format!(
+                "the file wants {created:#x} bytes of memory where the machine has no RAM, more \
+                 than the {CREATED_MAX:#x} that are created for a file; `state` lists them, and \
+                 with more --memory some of them may be RAM"
+            ))),
+        }
+    }
+
     /// Says what forbids the start, the first problem in full.
     fn not_startable(document: &Document, problems: &Problems) -> Failure {
         let mut fatal = problems.kept.iter().filter(|problem| problem.kind.is_fatal());
         let Some(first) = fatal.next() else {
             return Failure::usage("the file cannot be started; `check` says why");
         };
-        let name = document
-            .file()
-            .header(first.header)
-            .and_then(|header| kind_name(header.typ()))
-            .unwrap_or("header");
+        let place = match first.kind.is_of_header() {
+            true => {
+                let header = document.file().header(first.header);
+                let name = header.and_then(|header| kind_name(header.typ())).unwrap_or("header");
+                let HeaderRef { index, offset } = first.header;
+                format!("{name} {index} at file offset {offset:#x}: ")
+            }
+            false => String::new(),
+        };
         let more = match fatal.count() {
             0 => String::new(),
             more => format!(" (and {more} more; `check` lists them)"),
         };
-        Failure::usage(format!(
-            "{name} {} at file offset {:#x}: {}{more}",
-            first.header.index, first.header.offset, first.kind
-        ))
+        Failure::usage(format!("{place}{}{more}", first.kind))
     }
 
     fn destination(path: &Path) -> Result<Destination, BootError> {
