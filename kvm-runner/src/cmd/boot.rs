@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
 use igvm_analysis::document::Document;
 
 use super::Failure;
@@ -16,12 +16,12 @@ use super::arguments::{MachineArguments, seconds};
 /// Exit codes: 0 the guest ended by itself or --until was seen, 2 bad usage or
 /// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used.
 #[derive(Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["file", "sample"])))]
 #[command(after_help = "Examples:
   kvm-runner boot --sample hello-long64
   kvm-runner boot firmware.igvm --debugcon stdio --until 'SeaBIOS (version' --timeout 30")]
 pub(crate) struct Boot {
     /// The IGVM file.
-    #[arg(required_unless_present = "sample", conflicts_with = "sample")]
     file: Option<PathBuf>,
     /// A built-in sample instead of a file.
     #[arg(long, value_name = "NAME", value_parser = sample_names())]
@@ -153,7 +153,7 @@ mod on_kvm {
             .unwrap_or("header");
         let more = match fatal.count() {
             0 => String::new(),
-            more => format!(" (and {more} more problems; `check` lists them)"),
+            more => format!(" (and {more} more; `check` lists them)"),
         };
         Failure::usage(format!(
             "{name} {} at file offset {:#x}: {}{more}",
