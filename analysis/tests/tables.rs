@@ -97,6 +97,10 @@ fn tool(command: &mut Command, package: &str) -> Option<String> {
             Some(text)
         }
         Err(error) => {
+            assert!(
+                std::env::var_os("REQUIRE_PACKAGES").is_none(),
+                "{name} (Debian package {package}): {error}"
+            );
             let test = std::thread::current().name().unwrap_or_default().to_owned();
             let line = format!("SKIPPED {test}: {name} (Debian package {package}): {error}\n");
             eprint!("{line}");

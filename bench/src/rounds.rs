@@ -4,6 +4,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 /// Times of two ways, round by round.
 #[derive(Debug, Default, Clone)]
 pub struct Rounds {
@@ -12,7 +14,7 @@ pub struct Rounds {
 }
 
 /// A median and the range around it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The middle value.
     pub median: f64,

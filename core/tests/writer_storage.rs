@@ -152,3 +152,16 @@ fn odd_headers_are_kept() {
     let Value::PageData(page) = headers[5].value() else { panic!("not a page") };
     assert_eq!(page.file_offset as usize, out.len() - 4096);
 }
+
+/// An area of 2^60 bytes with initial data would need as much of the file;
+/// nobody hashes its zeroes to find that out.
+#[test]
+fn data_that_no_file_holds_is_refused_at_once() {
+    let (mut headers, mut data, mut slots) = ([0; 64], [0; 64], [Slot::default(); 1]);
+    let storage = Storage { headers: &mut headers, data: &mut data, slots: &mut slots };
+    let mut writer = Writer::new(Version::V2_X64, storage);
+    writer.push(PLATFORM).unwrap();
+    let initial = Data::Bytes(b"x");
+    let area = HeaderSpec::ParameterArea { index: 0, number_of_bytes: 1 << 60, initial };
+    assert_eq!(writer.push(area), Err(WriteError::FileTooLarge));
+}

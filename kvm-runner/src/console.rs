@@ -42,12 +42,14 @@ struct Shared {
     inner: Mutex<Inner>,
     /// Set once, and without the lock: read after every port access.
     ended: AtomicBool,
+    /// Whether a write that is interrupted is given up.
+    abandoned: Arc<AtomicBool>,
 }
 
 struct Inner {
     serial: Destination,
     debug: Destination,
-    terminal: Interleaved<io::Stdout>,
+    terminal: Interleaved<Interruptible>,
     until: [Option<Search>; 2],
     seen: Option<Source>,
     failure: Option<(Source, io::Error)>,
@@ -58,15 +60,22 @@ impl Console {
     /// waited for.
     pub fn new(serial: Destination, debug: Destination, until: Option<&str>) -> Self {
         let search = || until.filter(|text| !text.is_empty()).map(Search::new);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let interruptible = |writer| Interruptible { writer, abandoned: Arc::clone(&abandoned) };
+        let watched = |destination| match destination {
+            Destination::Writer(writer) => Destination::Writer(Box::new(interruptible(writer))),
+            other => other,
+        };
         let inner = Inner {
-            serial,
-            debug,
-            terminal: Interleaved::new(io::stdout()),
+            serial: watched(serial),
+            debug: watched(debug),
+            terminal: Interleaved::new(interruptible(standard_output())),
             until: [search(), search()],
             seen: None,
             failure: None,
         };
-        Self(Arc::new(Shared { inner: Mutex::new(inner), ended: AtomicBool::new(false) }))
+        let ended = AtomicBool::new(false);
+        Self(Arc::new(Shared { inner: Mutex::new(inner), ended, abandoned }))
     }
 
     /// The writer for one stream.
@@ -89,9 +98,20 @@ impl Console {
         self.0.lock().failure.as_ref().map(|(source, error)| (*source, error.to_string()))
     }
 
-    /// Writes what still waits for the end of somebody's line.
+    /// From now on a signal ends a write that waits for a reader. Without it
+    /// nobody's time would ever be up who writes into a pipe that is full.
+    pub fn abandon(&self) {
+        self.0.abandoned.store(true, Ordering::Release);
+    }
+
+    /// Writes what still waits for the end of somebody's line, unless nobody
+    /// reads it.
     pub fn finish(&self) {
         let mut inner = self.0.lock();
+        let timed_out = |(_, error): &(Source, io::Error)| error.kind() == io::ErrorKind::TimedOut;
+        if inner.failure.as_ref().is_some_and(timed_out) {
+            return;
+        }
         if let Err(error) = inner.terminal.finish() {
             inner.failure.get_or_insert((Source::Serial, error));
         }
@@ -140,6 +160,44 @@ impl Write for Stream {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A writer that a signal can end once it is abandoned; before, it only starts
+/// again what the signal interrupted.
+struct Interruptible {
+    writer: Box<dyn Write + Send>,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Write for Interruptible {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.writer.write(text) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    if self.abandoned.load(Ordering::Acquire) {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Standard output without Rust's buffer, which would not be interrupted.
+fn standard_output() -> Box<dyn Write + Send> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        if let Ok(descriptor) = io::stdout().as_fd().try_clone_to_owned() {
+            return Box::new(std::fs::File::from(descriptor));
+        }
+    }
+    Box::new(io::stdout())
 }
 
 /// Two streams on one terminal. Who has begun a line is written through; the

@@ -22,8 +22,8 @@ pub trait Image {
     /// Fails when the image's bytes cannot be read or have no memory.
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError>;
 
-    /// The registers a processor starts with. `None` for processor 0 is the
-    /// reset state; any other then waits for INIT and SIPI.
+    /// The registers a processor starts with. `None` is the reset state, in
+    /// which processor 0 starts and any other waits for INIT and SIPI.
     fn registers(&self, vp_index: u32) -> Option<RegisterFile>;
 }
 

@@ -1,7 +1,8 @@
 //! A loaded IGVM file as the machine that a run starts from: `core`'s memory
 //! image and registers, and nothing else.
 
-use std::io::{Seek, SeekFrom};
+use std::fs::File;
+use std::io;
 
 use igvm_analysis::document::Document;
 use igvm_core::load::{Extent, GuestMemory, Host, Machine, Source, Space, Start};
@@ -9,6 +10,7 @@ use igvm_core::span::Span;
 use igvm_core::x86::RegisterFile;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
+use crate::fill::{Piece, read_pieces, want_large_pages};
 use crate::guest::{BootError, Image};
 
 /// Bytes that are copied at a time where they do not come straight from disk.
@@ -28,20 +30,16 @@ impl<'a> LoadedImage<'a> {
         Self { machine, memory: machine.memory(document, host), document, host }
     }
 
-    /// Copies one extent. File bytes on disk go straight into guest memory.
-    fn copy(&self, extent: &Extent, guest: &GuestMemoryMmap) -> Result<(), BootError> {
-        match (extent.source, self.document.disk()) {
-            // Fresh guest memory is zero.
-            (Source::Zero | Source::Untouched, _) => Ok(()),
-            (Source::File { offset }, Some(mut file)) => {
-                let at = GuestAddress(extent.span.start);
-                file.seek(SeekFrom::Start(offset)).map_err(|error| unreadable(extent, &error))?;
-                guest
-                    .read_exact_volatile_from(at, &mut file, extent.span.len as usize)
-                    .map_err(|error| unreadable(extent, &error))
-            }
-            _ => self.copy_chunks(extent.span, guest),
-        }
+    /// Reads what comes from a file on disk straight into guest memory.
+    fn read_disk(&self, file: &File, guest: &GuestMemoryMmap) -> Result<(), BootError> {
+        let pieces = || {
+            self.machine.image().extents(Space::Guest).filter_map(|extent| {
+                let offset = extent.file_span()?.start;
+                Some(Piece { guest: extent.span, offset })
+            })
+        };
+        let total = pieces().map(|piece| piece.guest.len).sum();
+        read_pieces(file, pieces().flat_map(Piece::shares), total, guest).map_err(unreadable)
     }
 
     fn copy_chunks(&self, span: Span, guest: &GuestMemoryMmap) -> Result<(), BootError> {
@@ -60,11 +58,17 @@ impl<'a> LoadedImage<'a> {
     }
 }
 
-fn unreadable(extent: &Extent, error: &dyn std::fmt::Display) -> BootError {
-    let file = extent.file_span().unwrap_or_default();
+/// Whether memory is as the extent wants it before anything is written: fresh
+/// guest memory is zero.
+fn is_fresh(extent: &Extent) -> bool {
+    matches!(extent.source, Source::Zero | Source::Untouched)
+}
+
+fn unreadable((piece, error): (Piece, io::Error)) -> BootError {
     BootError::Image(format!(
-        "file offsets {file}, which belong at {:#x} of the guest, cannot be loaded: {error}",
-        extent.span.start
+        "file offsets {}, which belong at {:#x} of the guest, cannot be loaded: {error}",
+        Span::new(piece.offset, piece.guest.len),
+        piece.guest.start
     ))
 }
 
@@ -76,7 +80,16 @@ impl Image for LoadedImage<'_> {
     }
 
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
-        self.machine.image().extents(Space::Guest).try_for_each(|extent| self.copy(extent, memory))
+        let written =
+            || self.machine.image().extents(Space::Guest).filter(|extent| !is_fresh(extent));
+        want_large_pages(written().map(|extent| extent.span), memory);
+        let disk = self.document.disk();
+        if let Some(file) = disk {
+            self.read_disk(file, memory)?;
+        }
+        written()
+            .filter(|extent| disk.is_none() || extent.file_span().is_none())
+            .try_for_each(|extent| self.copy_chunks(extent.span, memory))
     }
 
     fn registers(&self, vp_index: u32) -> Option<RegisterFile> {

@@ -9,6 +9,8 @@
 pub mod console;
 pub mod devices;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod fill;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod guest;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod image;

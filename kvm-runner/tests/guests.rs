@@ -37,21 +37,6 @@ fn print(port: u16, at: u16, text: &str) -> Vec<u8> {
 const EXITED: Stop = Stop::Ended(Ending::Exit { value: 0x10 });
 
 #[test]
-fn hello_from_the_reset_vector() {
-    let Some(host) = host() else { return };
-    // 64 KiB: its first byte is f000:0000, its last sixteen are the reset
-    // vector, from where a jump leads back to the first.
-    let mut image = vec![0; 0x1_0000];
-    let code = print(0x3f8, 0, "hello from reset\n");
-    image[..code.len()].copy_from_slice(&code);
-    image[0xfff0..0xfff3].copy_from_slice(&[0xe9, 0x0d, 0x00]);
-    let outcome = run_bits(host, &Bits::firmware(image, 1 << 20), Run::default());
-    assert_eq!(outcome.report.stop, EXITED);
-    assert_eq!(outcome.serial, "hello from reset\n");
-    assert_eq!(outcome.report.stop.exit_code(), 0);
-}
-
-#[test]
 fn hello_in_real_mode_on_either_port() {
     for port in [0x3f8, 0x402] {
         let Some(host) = host() else { return };

@@ -1,30 +1,61 @@
-//! Debian's SeaBIOS on a real KVM.
+//! Debian's SeaBIOS in an IGVM file, on a real KVM.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod common;
 
-use std::io::Write;
+use std::cell::Cell;
+use std::path::Path;
 
-use common::{Bits, PATIENCE, Run, host, run};
+use common::binary::{self, folder};
+use common::{PATIENCE, Run, host, packaged, run, with_loaded};
+use igvm_analysis::document::Document;
+use igvm_analysis::host::HostDescription;
+use igvm_core::write::wrap;
 use kvm_runner::console::Source;
 use kvm_runner::kvm::Stop;
 
 const BIOS: &str = "/usr/share/seabios/bios.bin";
+const BIOS_256K: &str = "/usr/share/seabios/bios-256k.bin";
+const PACKAGE: &str = "seabios";
+
+/// `wrap`, then `boot` up to the version.
+fn wraps_and_boots(firmware: &Path) {
+    let file = folder("seabios").join(firmware.file_stem().unwrap());
+    let [firmware, out] = [firmware, &file].map(|path| path.to_str().unwrap());
+    assert_eq!(binary::run(["wrap", "--firmware", firmware, "--out", out]).stdout_of(0), "");
+    let until = ["--debugcon=stdio", "--until=SeaBIOS (version", "--timeout=60"];
+    let boot = binary::run(["boot", out].iter().chain(&until));
+    assert!(boot.stderr.contains("the awaited text was seen in the debug"), "{}", boot.stderr);
+    assert!(boot.stdout_of(0).starts_with("SeaBIOS (version"));
+}
+
+#[test]
+fn seabios_says_its_version() {
+    if host().is_none() {
+        return;
+    }
+    for path in [BIOS, BIOS_256K] {
+        let Some(firmware) = packaged(path, PACKAGE) else { return };
+        wraps_and_boots(firmware);
+    }
+}
 
 /// Through POST with two processors, up to the search for something to boot.
 #[test]
 fn seabios_goes_through_post() {
     let Some(host) = host() else { return };
-    let Ok(image) = std::fs::read(BIOS) else {
-        let _closed = writeln!(
-            std::io::stderr(),
-            "SKIPPED seabios_goes_through_post: there is no {BIOS} (Debian package seabios)"
-        );
-        return;
-    };
-    let firmware = Bits::firmware(image, 64 << 20);
-    let how = Run { processors: 2, until: Some("Booting from"), limit: PATIENCE };
-    let outcome = run(host, &firmware, &firmware.memory[..1], how).unwrap();
+    let Some(bios) = packaged(BIOS, PACKAGE) else { return };
+    let image = std::fs::read(bios).unwrap();
+    let file = wrap::firmware(&image, wrap::Entry::Reset16).unwrap();
+    let document = Document::from_bytes(file).unwrap();
+    let description =
+        HostDescription { processors: 2, memory: 64 << 20, ..HostDescription::default() };
+    let host = Cell::new(Some(host));
+    let outcome = with_loaded(&document, description, |loaded| {
+        let how = Run { processors: 2, until: Some("Booting from"), limit: PATIENCE };
+        let host = host.take().expect("loaded once");
+        run(host, &loaded.image, loaded.host.ram, how).unwrap()
+    });
     let debug = outcome.debug;
     for line in [
         "SeaBIOS (version",

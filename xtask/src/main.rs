@@ -1,5 +1,6 @@
 //! What people do with this workspace, as commands.
 
+mod bench;
 mod command;
 mod fuzz;
 mod no_std;
@@ -25,6 +26,8 @@ struct Cli {
 enum Task {
     /// Runs everything that CI runs, and installs what that takes
     Test(test::Options),
+    /// Measures the workspace against the reference reader, memcpy and QEMU
+    Bench(bench::Options),
     /// Writes the samples and their golden texts anew
     Samples,
 }
@@ -32,6 +35,7 @@ enum Task {
 fn main() -> ExitCode {
     match Cli::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Samples => samples::run(),
     }
 }

@@ -60,6 +60,11 @@ pub(crate) fn install(place: &Workplace, packages: &[Package]) -> StepResult {
     }
 }
 
+/// Whether all packages that tests look for are there.
+pub(crate) fn is_complete() -> bool {
+    missing(&PACKAGES).is_empty()
+}
+
 fn missing(packages: &[Package]) -> Vec<Package> {
     packages.iter().filter(|package| !Path::new(package.file).exists()).copied().collect()
 }

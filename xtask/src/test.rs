@@ -32,8 +32,7 @@ pub(crate) struct Options {
     /// Names the steps and runs none
     #[arg(long)]
     list: bool,
-    /// Gives each fuzz target five minutes and generated tests more cases
-    /// (IGVM_TEST_LONG=1)
+    /// Gives each fuzz target five minutes
     #[arg(long)]
     long: bool,
 }
@@ -84,7 +83,7 @@ fn steps(long: bool, skips: &Path) -> Vec<Step> {
         step("clippy", "no lint has anything to say", clippy),
         step("doc", "the documentation builds, links and all", doc),
         step("no-std", "core links without std and allocator", no_std::run),
-        step("tests", "the tests of every crate", move |place| tests(place, long, &skips)),
+        step("tests", "the tests of every crate", move |place| tests(place, &skips)),
         step("fuzz", "each fuzz target for a while", move |place| fuzz::run(place, seconds)),
         step("readme", "the README's commands do what it says", readme::run),
     ]
@@ -139,11 +138,12 @@ fn doc(place: &Workplace) -> StepResult {
 
 /// Every test of the workspace. Tests that miss something on this machine add
 /// a line to the file that `IGVM_TEST_SKIPS` names.
-fn tests(place: &Workplace, long: bool, skips: &Path) -> StepResult {
+fn tests(place: &Workplace, skips: &Path) -> StepResult {
     let mut command = cargo();
     command.env("IGVM_TEST_SKIPS", skips);
-    if long {
-        command.env("IGVM_TEST_LONG", "1");
+    if setup::is_complete() {
+        // With everything there, a test that misses a package is wrong.
+        command.env("REQUIRE_PACKAGES", "1");
     }
     let ended = place.run(command.args(["test", "--workspace", "--no-fail-fast"]));
     let counts = test_counts(&place.log_text());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use igvm_core::check::{Finding, Severity, check};
+use igvm_core::check::{Finding, RULES, Rule, Severity, check};
 use igvm_core::data::FileData;
 use igvm_core::file::IgvmFile;
 use igvm_core::load::{Host, LoadError};
@@ -29,6 +29,50 @@ pub struct FindingsReport {
     pub findings: Vec<FindingView>,
     /// How many are not listed, for there are too many.
     pub not_listed: u64,
+}
+
+/// The rule book: every rule there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RulesReport {
+    /// The rules, by subject.
+    pub rules: Vec<RuleView>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleView {
+    /// Its name.
+    pub rule: &'static str,
+    /// `error`, `warning` or `note`.
+    pub severity: String,
+    /// What it says of any file.
+    pub summary: &'static str,
+    /// Where that is written.
+    pub source: &'static str,
+}
+
+impl RulesReport {
+    /// All of it.
+    pub fn new() -> Self {
+        let view = |rule: &&'static Rule| RuleView {
+            rule: rule.id,
+            severity: rule.severity.to_string(),
+            summary: rule.summary,
+            source: rule.source,
+        };
+        Self { rules: RULES.iter().map(view).collect() }
+    }
+}
+
+impl fmt::Display for RulesReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for rule in &self.rules {
+            writeln!(f, "{:<7}  {}", rule.severity, rule.rule)?;
+            writeln!(f, "         {} ({})", rule.summary, rule.source)?;
+        }
+        Ok(())
+    }
 }
 
 /// One finding.

@@ -219,7 +219,11 @@ impl fmt::Display for FileView {
             writeln!(f, "the fixed header says the file has {} bytes", self.total_file_size)?;
         }
         let headers = Span::new(self.variable_header_offset.0, self.variable_header_size.0);
-        writeln!(f, "variable headers at {headers}")?;
+        write!(f, "variable headers at {headers}")?;
+        match headers.end() > self.file_size.0 {
+            true => writeln!(f, ", cut short: the file ends at {}", self.file_size)?,
+            false => writeln!(f)?,
+        }
         let verdict = match self.computed_checksum {
             Some(sum) if sum == self.checksum => "correct".to_owned(),
             Some(sum) => format!("wrong, the headers have {sum}"),

@@ -10,7 +10,7 @@ mod state;
 mod walk;
 
 pub use fields::{FieldView, fields, summary};
-pub use findings::{FindingView, FindingsReport};
+pub use findings::{FindingView, FindingsReport, RuleView, RulesReport};
 pub use inspect::{DataView, FileView, HeaderView, InspectReport, PlatformView};
 pub use number::{Hex, Size};
 pub use state::{

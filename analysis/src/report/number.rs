@@ -29,6 +29,7 @@ impl fmt::Display for Size {
         const UNITS: [(u32, &str); 5] =
             [(50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
         let text = match UNITS.iter().find(|(shift, _)| self.0 >> shift != 0) {
+            None if self.0 == 1 => "1 byte".to_owned(),
             None => format!("{} bytes", self.0),
             Some((shift, unit)) => {
                 // Tenths, rounded down: a size is never said to be larger

@@ -103,14 +103,11 @@ impl fmt::Display for WalkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "linear {}, {}", self.linear, self.paging)?;
         for entry in &self.entries {
-            writeln!(
-                f,
-                "  {:<5} at {:>10}  {:>18}  {}",
-                entry.level,
-                entry.gpa,
-                entry.value,
-                entry.flags.join(" ")
-            )?;
+            write!(f, "  {:<5} at {:>10}  {:>18}", entry.level, entry.gpa, entry.value)?;
+            for (at, flag) in entry.flags.iter().enumerate() {
+                write!(f, "{}{flag}", if at == 0 { "  " } else { " " })?;
+            }
+            writeln!(f)?;
         }
         match (&self.physical, &self.fault) {
             (Some(physical), _) => {

@@ -215,7 +215,8 @@ pub enum FixupFailure {
     FiveLevel,
     /// CR3 lies outside the page table region.
     RootOutside,
-    /// The page is larger than the step of the move.
+    /// The region moves further than the page is large, and not by a multiple of
+    /// its size.
     Misaligned,
     /// No page is left between `used_size` and `size` for a new table.
     RegionFull,
@@ -354,7 +355,10 @@ impl fmt::Display for ProblemKind {
                 write!(f, "the region cannot move to {to:#x}: {why}")
             }
             Self::FixupFailed { linear, why } => {
-                write!(f, "the page tables cannot follow the relocation at {linear:#x}: {why}")
+                write!(
+                    f,
+                    "the page tables cannot follow the relocation at linear address {linear:#x}: {why}"
+                )
             }
         }
     }
@@ -381,7 +385,9 @@ impl fmt::Display for FixupFailure {
             Self::NotLongMode => "the processor is not in 64-bit mode with paging",
             Self::FiveLevel => "5-level tables are not covered by the specification's fix-up",
             Self::RootOutside => "CR3 lies outside the page table region",
-            Self::Misaligned => "the page is larger than the step of the move",
+            Self::Misaligned => {
+                "the page that maps the region is large, and the way is no multiple of its size"
+            }
             Self::RegionFull => "no free page is left in the page table region",
             Self::Occupied => "another mapping stands where the entry should go",
             Self::StorageFull => "the storage for changed tables is used up",

@@ -134,7 +134,7 @@ impl fmt::Display for FixedHeaderError {
             Self::TooShort { available: 0, .. } => write!(f, "the file is empty"),
             Self::TooShort { available, needed } => write!(
                 f,
-                "the file ends after {available} bytes, inside the fixed header, which takes {needed}"
+                "the file ends at offset {available}, inside the fixed header, which takes {needed} bytes"
             ),
             Self::NotIgvm { magic } => write!(
                 f,

@@ -131,8 +131,9 @@ impl<'a> Walk<'a> {
             else {
                 break;
             };
-            let found: [u64; 4] = zerocopy::transmute!(*record);
-            if found != [TLV, next_gpa, next_offset, rest] {
+            // Word by word: an array to compare with would go through memory.
+            let [w0, w1, w2, w3]: [u64; 4] = zerocopy::transmute!(*record);
+            if (w0 ^ TLV) | (w1 ^ next_gpa) | (w2 ^ next_offset) | (w3 ^ rest) != 0 {
                 break;
             }
             (gpa, mask_offset) = (next_gpa, next_offset);

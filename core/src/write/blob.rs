@@ -111,13 +111,16 @@ impl Blobs<'_> {
         limit: usize,
         used: &mut Used,
     ) -> Result<u32, WriteError> {
+        let len = u32::try_from(blob.len())
+            .ok()
+            .filter(|_| blob.len() <= limit)
+            .ok_or(WriteError::FileTooLarge)?;
         let hash = blob.hash();
         let free = match self.find(hash, blob, used)? {
             Found::Stored(offset) => return Ok(offset),
             Found::Free(index) => index,
         };
         let offset = u32::try_from(used.data).map_err(|_| WriteError::FileTooLarge)?;
-        let len = u32::try_from(blob.len()).map_err(|_| WriteError::FileTooLarge)?;
         let end = used
             .data
             .checked_add(blob.len())

@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use igvm_analysis::document::Document;
 use igvm_analysis::host::{HostDescription, HostTables};
+use igvm_analysis::loaded::{LoadStorage, Problems};
 use igvm_core::defs::IgvmPlatformType;
 use igvm_core::file::IgvmFile;
-use igvm_core::load::{Relocation, RequiredMemoryPolicy, default_platform};
+use igvm_core::load::{Host, Machine, Relocation, RequiredMemoryPolicy, default_platform};
 use igvm_core::platform::{PLATFORMS, platform_by_name, platform_name};
 
 use super::Failure;
@@ -73,13 +74,26 @@ impl HostArguments {
 }
 
 impl MachineArguments {
-    /// The host these arguments describe.
-    pub(crate) fn tables(&self) -> Result<HostTables, Failure> {
-        self.host.tables()
+    /// Loads a file as these arguments say and hands the machine to `then`,
+    /// with the host it is loaded for and the problems of the load.
+    pub(crate) fn load<R>(
+        &self,
+        document: &Document,
+        mut then: impl FnMut(Machine<'_>, &Host<'_>, Problems) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let file = document.file();
+        let tables = self.host.tables()?;
+        let host = tables.host();
+        let platform = self.platform(&file)?;
+        LoadStorage::new()
+            .load(&file, document, platform, &host, |machine, problems| {
+                then(machine, &host, problems)
+            })
+            .map_err(|error| Failure::usage(error.to_string()))?
     }
 
     /// The platform to load for: the one named, else native.
-    pub(crate) fn platform(&self, file: &IgvmFile<'_>) -> Result<IgvmPlatformType, Failure> {
+    fn platform(&self, file: &IgvmFile<'_>) -> Result<IgvmPlatformType, Failure> {
         let chosen = match self.platform {
             Some(platform) => file.platform(platform).map(|header| header.platform_type),
             None => default_platform(file),

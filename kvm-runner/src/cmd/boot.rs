@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
 use igvm_analysis::document::Document;
 
 use super::Failure;
@@ -16,12 +16,12 @@ use super::arguments::{MachineArguments, seconds};
 /// Exit codes: 0 the guest ended by itself or --until was seen, 2 bad usage or
 /// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used.
 #[derive(Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["file", "sample"])))]
 #[command(after_help = "Examples:
   kvm-runner boot --sample hello-long64
   kvm-runner boot firmware.igvm --debugcon stdio --until 'SeaBIOS (version' --timeout 30")]
 pub(crate) struct Boot {
     /// The IGVM file.
-    #[arg(required_unless_present = "sample", conflicts_with = "sample")]
     file: Option<PathBuf>,
     /// A built-in sample instead of a file.
     #[arg(long, value_name = "NAME", value_parser = sample_names())]
@@ -79,8 +79,7 @@ mod on_kvm {
     use std::fs::File;
     use std::path::Path;
 
-    use igvm_analysis::host::HostTables;
-    use igvm_analysis::loaded::{LoadStorage, Problems};
+    use igvm_analysis::loaded::Problems;
     use igvm_core::defs::IgvmPlatformType;
     use igvm_core::file::HeaderRef;
     use igvm_core::load;
@@ -107,40 +106,20 @@ mod on_kvm {
     impl Boot {
         pub(crate) fn run(self) -> Result<ExitCode, Failure> {
             let document = self.document()?;
-            let tables = self.machine.tables()?;
-            let report = self.load_and_run(&document, &tables)?;
+            let report = self.machine.load(&document, |machine, host, problems| {
+                bootable(machine.platform())?;
+                if machine.fatal_problems() > 0 {
+                    return Err(not_startable(&document, &problems));
+                }
+                created_within_reason(&machine, host)?;
+                let image = LoadedImage::new(&machine, &document, host);
+                self.start(&image, host).map_err(Failure::from)
+            })?;
             eprintln!("kvm-runner: {}", report.to_string().trim_end());
             if self.registers {
                 eprintln!("{}", report.registers().to_string().trim_end());
             }
             Ok(ExitCode::from(report.stop.exit_code()))
-        }
-
-        fn load_and_run(
-            &self,
-            document: &Document,
-            tables: &HostTables,
-        ) -> Result<Report, Failure> {
-            let file = document.file();
-            let host = tables.host();
-            let platform = self.machine.platform(&file)?;
-            if platform != IgvmPlatformType::NATIVE {
-                return Err(Failure::usage(format!(
-                    "only the native platform can be booted; `state --platform {0}` shows the \
-                     machine that {0} starts from",
-                    platform_name(platform).unwrap_or("this one")
-                )));
-            }
-            LoadStorage::new()
-                .load(&file, document, platform, &host, |machine, problems| {
-                    if machine.fatal_problems() > 0 {
-                        return Err(not_startable(document, &problems));
-                    }
-                    created_within_reason(&machine, &host)?;
-                    let image = LoadedImage::new(&machine, document, &host);
-                    self.start(&image, &host).map_err(Failure::from)
-                })
-                .map_err(|error| Failure::usage(error.to_string()))?
         }
 
         fn start(
@@ -168,6 +147,18 @@ mod on_kvm {
             };
             machine.run(Devices::new(&description, wiring), &console, self.timeout)
         }
+    }
+
+    /// The other platforms' machines would have to be encrypted and measured.
+    fn bootable(platform: IgvmPlatformType) -> Result<(), Failure> {
+        if platform == IgvmPlatformType::NATIVE {
+            return Ok(());
+        }
+        let name = platform_name(platform).unwrap_or("this one");
+        Err(Failure::usage(format!(
+            "only the native platform can be booted; `state --platform {name}` shows the machine \
+             that {name} starts from"
+        )))
     }
 
     /// The file may ask for memory where the host has no RAM, and it would be
@@ -208,7 +199,7 @@ mod on_kvm {
         };
         let more = match fatal.count() {
             0 => String::new(),
-            more => format!(" (and {more} more problems; `check` lists them)"),
+            more => format!(" (and {more} more; `check` lists them)"),
         };
         Failure::usage(format!("{place}{}{more}", first.kind))
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use igvm_analysis::report::FindingsReport;
+use igvm_analysis::report::{FindingsReport, RulesReport};
 
 use super::arguments::{FileArgument, HostArguments};
 use super::{Failure, output};
@@ -15,7 +15,10 @@ use super::{Failure, output};
 #[derive(Args)]
 pub(crate) struct Check {
     #[command(flatten)]
-    file: FileArgument,
+    file: Option<FileArgument>,
+    /// Print the rule book instead, every rule with its source.
+    #[arg(long, required_unless_present = "file", conflicts_with = "file")]
+    rules: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -25,7 +28,11 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let document = self.file.open()?;
+        let Some(file) = self.file else {
+            output::report(&RulesReport::new(), self.json)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let document = file.open()?;
         let tables = self.host.tables()?;
         let report = FindingsReport::new(&document.file(), &document, &tables.host())
             .map_err(|error| Failure::usage(error.to_string()))?;

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use igvm_analysis::document::Document;
-use igvm_analysis::loaded::LoadStorage;
 use igvm_analysis::report::StateReport;
-use igvm_core::load::{GuestMemory, Machine};
+use igvm_core::load::{GuestMemory, Host, Machine};
 use igvm_core::span::Span;
 
 use super::arguments::{FileArgument, MachineArguments, number, size};
@@ -36,20 +35,14 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let document = self.file.open()?;
-        let file = document.file();
-        let tables = self.machine.tables()?;
-        let host = tables.host();
-        let platform = self.machine.platform(&file)?;
-        LoadStorage::new()
-            .load(&file, &document, platform, &host, |machine, problems| match self.read {
-                None => output::report(&StateReport::new(&machine, &host, &problems), self.json),
-                Some(span) => {
-                    in_one_piece(&machine, &host, span)?;
-                    output::note_problems(&machine);
-                    self.read(span, machine.memory(&document, &host))
-                }
-            })
-            .map_err(|error| Failure::usage(error.to_string()))??;
+        self.machine.load(&document, |machine, host, problems| match self.read {
+            None => output::report(&StateReport::new(&machine, host, &problems), self.json),
+            Some(span) => {
+                in_one_piece(&machine, host, span)?;
+                output::note_problems(&machine);
+                self.read(span, machine.memory(&document, host))
+            }
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -63,11 +56,7 @@ impl State {
 }
 
 /// Makes sure that the guest has memory all over the range.
-fn in_one_piece(
-    machine: &Machine<'_>,
-    host: &igvm_core::load::Host<'_>,
-    span: Span,
-) -> Result<(), Failure> {
+fn in_one_piece(machine: &Machine<'_>, host: &Host<'_>, span: Span) -> Result<(), Failure> {
     let mut inside = span.is_empty();
     machine.memory_ranges(host, &mut |range| inside |= range.contains_span(span));
     match inside {

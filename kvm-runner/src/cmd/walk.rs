@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use igvm_analysis::loaded::LoadStorage;
 use igvm_analysis::report::WalkReport;
 
 use super::arguments::{FileArgument, MachineArguments, number};
@@ -30,17 +29,13 @@ pub(crate) struct Walk {
 impl Walk {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let document = self.file.open()?;
-        let file = document.file();
-        let tables = self.machine.tables()?;
-        let host = tables.host();
-        let platform = self.machine.platform(&file)?;
-        let walk = LoadStorage::new().load(&file, &document, platform, &host, |machine, _| {
-            let registers = &machine.boot_processor()?.registers;
+        let walk = self.machine.load(&document, |machine, host, _| {
+            let boot = machine.boot_processor();
+            let boot = boot.ok_or_else(|| Failure::usage("the machine has no processor"))?;
             output::note_problems(&machine);
-            Some(WalkReport::new(registers, &machine.memory(&document, &host), self.linear))
-        });
-        let walk = walk.map_err(|error| Failure::usage(error.to_string()))?;
-        let walk = walk.ok_or_else(|| Failure::usage("the machine has no processor"))?;
+            let memory = machine.memory(&document, host);
+            Ok(WalkReport::new(&boot.registers, &memory, self.linear))
+        })?;
         output::report(&walk, self.json)?;
         Ok(ExitCode::from(u8::from(walk.physical.is_none())))
     }

@@ -131,6 +131,7 @@ impl Machine {
             shared.wait(limit);
         }
         shared.stopping.store(true, Ordering::Release);
+        console.abandon();
         self.processors = join(threads);
         console.finish();
         match (error, lock(&shared.first).cause.take()) {

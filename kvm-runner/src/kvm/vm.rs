@@ -185,19 +185,18 @@ pub(super) fn provide(fd: &VmFd, memory: &GuestMemoryMmap) -> Result<(), BootErr
     Ok(())
 }
 
-/// Loads a processor. Without registers the first starts from reset and any
-/// other is left as KVM makes it: waiting for INIT and SIPI.
+/// Loads a processor. Without registers it is as after reset: the first starts
+/// so, any other waits for INIT and SIPI.
 fn start(
     processor: &VcpuFd,
     registers: Option<RegisterFile>,
     vp_index: u32,
 ) -> Result<(), BootError> {
-    let registers = match (registers, vp_index) {
-        (Some(registers), _) => registers,
-        (None, 0) => RegisterFile::reset(true),
-        (None, _) => return Ok(()),
-    };
-    vcpu::load(processor, &registers, vp_index)?;
+    let first = vp_index == 0;
+    vcpu::load(processor, &registers.unwrap_or(RegisterFile::reset(first)), vp_index)?;
+    if registers.is_none() && !first {
+        return Ok(());
+    }
     processor
         .set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE })
         .map_err(BootError::kvm("make a processor runnable"))

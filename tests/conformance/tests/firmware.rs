@@ -73,3 +73,14 @@ fn samples_are_read_the_same() {
         assert_eq!(compare(&bytes), expected, "{}", sample.name);
     }
 }
+
+/// The broken samples too: each breaks one rule, and what the oracle accepts
+/// of them is on the list of differences.
+#[test]
+fn broken_samples_are_read_by_both_or_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/broken");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let outcomes = files.map(|path| compare(&std::fs::read(path).unwrap())).collect::<Vec<_>>();
+    assert!(outcomes.contains(&Outcome::Same) && outcomes.contains(&Outcome::Refused));
+    assert!(outcomes.len() > 50);
+}

@@ -98,16 +98,16 @@ fn section(f: &mut fmt::Formatter<'_>, title: &str, extents: &[ExtentView]) -> f
 impl fmt::Display for ExtentView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let span = Span::new(self.gpa.0, self.length.0);
-        write!(f, "{:<24}  {:<9}  {:<9}", span.to_string(), Size(span.len), self.source)?;
-        if let Some(offset) = self.file_offset {
-            write!(f, " {offset}")?;
-        }
-        if let Some(parameter) = self.parameter {
-            write!(f, " {parameter}")?;
-        }
-        match self.last_header {
-            Some(last) => write!(f, "  headers {} to {last}", self.header)?,
-            None => write!(f, "  header {}", self.header)?,
+        let headers = match self.last_header {
+            Some(last) => format!("headers {} to {last}", self.header),
+            None => format!("header {}", self.header),
+        };
+        write!(f, "{:<24}  {:<9}  {headers:<16}", span.to_string(), Size(span.len))?;
+        match (self.file_offset, self.parameter) {
+            (Some(offset), _) => write!(f, "  {} {offset}", self.source)?,
+            (_, Some(parameter)) => write!(f, "  {parameter}")?,
+            (None, None) if self.source == "zero" => write!(f, "  zeroes")?,
+            (None, None) => write!(f, "  {}", self.source)?,
         }
         if let Some(area) = self.area {
             write!(f, ", through area {area}")?;
