@@ -34,6 +34,7 @@ impl Walk {
             let boot = boot.ok_or_else(|| Failure::usage("the machine has no processor"))?;
             output::note_problems(&machine);
             let memory = machine.memory(&document, host);
+            output::note_problems(&machine);
             Ok(WalkReport::new(&boot.registers, &memory, self.linear))
         })?;
         output::report(&walk, self.json)?;
