@@ -32,7 +32,6 @@ impl Walk {
         let walk = self.machine.load(&document, |machine, host, _| {
             let boot = machine.boot_processor();
             let boot = boot.ok_or_else(|| Failure::usage("the machine has no processor"))?;
-            output::note_problems(&machine);
             let memory = machine.memory(&document, host);
             output::note_problems(&machine);
             Ok(WalkReport::new(&boot.registers, &memory, self.linear))
