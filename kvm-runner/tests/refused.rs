@@ -1,4 +1,4 @@
-//! What `boot` refuses before it touches KVM.
+//! What `boot` refuses before the first instruction.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::path::Path;
@@ -40,4 +40,20 @@ fn memory_without_measure() {
     let (code, text) = boot("area.igvm", file, &[]);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("wants 0x4000000000 bytes of memory"), "{text}");
+}
+
+/// One of two outputs cannot be opened: what the other holds stays.
+#[test]
+fn an_output_that_cannot_be_written_spares_the_other() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outputs");
+    std::fs::create_dir_all(&folder).unwrap();
+    let kept = folder.join("serial.txt");
+    std::fs::write(&kept, "kept").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvm-runner"));
+    command.args(["boot", "--sample", "hello-long64", "--serial"]).arg(&kept);
+    let output = command.arg("--debugcon").arg(&folder).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    // 5: there is no KVM here, so the outputs were not even looked at.
+    assert!(matches!(output.status.code(), Some(2 | 5)), "{text}");
+    assert_eq!(std::fs::read(&kept).unwrap(), b"kept");
 }

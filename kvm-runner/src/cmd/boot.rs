@@ -135,9 +135,11 @@ mod on_kvm {
         ) -> Result<Report, BootError> {
             let mut machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
+            // And both are opened before what they hold is lost.
+            let (serial, debug) = (open(&self.serial)?, open(&self.debugcon)?);
             let console = Console::new(
-                destination(&self.serial)?,
-                destination(&self.debugcon)?,
+                destination(&self.serial, serial)?,
+                destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
             let wiring = Wiring {
@@ -198,16 +200,34 @@ mod on_kvm {
         Failure::usage(format!("{place}{}{more}", first.kind))
     }
 
-    fn destination(path: &Path) -> Result<Destination, BootError> {
+    /// The file that a path names, as it is; `None` for `stdio` and `none`.
+    fn open(path: &Path) -> Result<Option<File>, BootError> {
         match path.to_str() {
-            Some("stdio") => Ok(Destination::Stdio),
-            Some("none") => Ok(Destination::Nowhere),
-            _ => match File::create(path) {
-                Ok(file) => Ok(Destination::Writer(Box::new(file))),
-                Err(error) => {
-                    Err(BootError::Image(format!("{} cannot be written: {error}", path.display())))
-                }
-            },
+            Some("stdio" | "none") => Ok(None),
+            _ => {
+                let mut options = File::options();
+                let file = options.write(true).create(true).truncate(false).open(path);
+                file.map(Some).map_err(|error| unwritable(path, &error))
+            }
         }
+    }
+
+    fn destination(path: &Path, file: Option<File>) -> Result<Destination, BootError> {
+        match file {
+            None if path.to_str() == Some("stdio") => Ok(Destination::Stdio),
+            None => Ok(Destination::Nowhere),
+            Some(file) => {
+                // A pipe or a terminal has no length.
+                let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+                if regular {
+                    file.set_len(0).map_err(|error| unwritable(path, &error))?;
+                }
+                Ok(Destination::Writer(Box::new(file)))
+            }
+        }
+    }
+
+    fn unwritable(path: &Path, error: &std::io::Error) -> BootError {
+        BootError::Image(format!("{} cannot be written: {error}", path.display()))
     }
 }
