@@ -80,6 +80,7 @@ mod on_kvm {
     use std::path::Path;
 
     use igvm_analysis::loaded::Problems;
+    use igvm_analysis::report::FindingsReport;
     use igvm_core::defs::IgvmPlatformType;
     use igvm_core::file::HeaderRef;
     use igvm_core::load;
@@ -118,6 +119,7 @@ mod on_kvm {
                     return Err(not_startable(&document, &problems));
                 }
                 created_within_reason(&machine, host)?;
+                warn_of_errors(&document, host);
                 let image = LoadedImage::new(&machine, &document, host);
                 self.start(&image, host).map_err(Failure::from)
             })?;
@@ -176,6 +178,20 @@ mod on_kvm {
                  with more --memory some of them may be RAM"
             ))),
         }
+    }
+
+    /// A file can break a rule and still be loaded: a wrong checksum, sections
+    /// out of order. Other loaders would refuse it, so whoever boots it here
+    /// should know.
+    fn warn_of_errors(document: &Document, host: &load::Host<'_>) {
+        let Ok(report) = FindingsReport::new(&document.file(), document, host) else { return };
+        let first = report.findings.iter().find(|finding| finding.severity == "error");
+        let Some(first) = first else { return };
+        let more = match report.errors - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more; `check` lists them)"),
+        };
+        eprintln!("kvm-runner: warning: other loaders may refuse this file: {}{more}", first.line);
     }
 
     /// Says what forbids the start, the first problem in full.
