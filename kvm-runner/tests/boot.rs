@@ -43,6 +43,21 @@ fn a_guest_that_ends_by_itself() {
     assert_eq!(output.stdout_of(0), "A");
 }
 
+/// The checksum is not what the guest runs on, but other loaders look at it.
+#[test]
+fn a_wrong_checksum_is_said_and_the_guest_runs() {
+    if host().is_none() {
+        return;
+    }
+    let mut file = sample("hello-real-reset");
+    file[0x14] ^= 1;
+    let path = binary::write(&folder("checksum"), "wrong.igvm", &file);
+    let output = boot(&[path.to_str().unwrap()]);
+    let text = &output.stderr;
+    assert!(text.contains("other loaders may refuse this file: the checksum is"), "{text}");
+    assert_eq!(output.stdout_of(0), "Hello from real mode at the reset vector!\n");
+}
+
 #[test]
 fn output_before_a_timeout_is_kept() {
     if host().is_none() {
