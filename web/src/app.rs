@@ -227,10 +227,7 @@ impl App {
     /// Loads the open file for the platform in focus, and says why not.
     fn load(&mut self) -> Option<String> {
         let opened = self.opened.as_mut()?;
-        let platform = match self.focus.platform.or_else(|| first_platform(&opened.document)) {
-            Some(platform) => platform,
-            None => return None,
-        };
+        let platform = self.focus.platform.or_else(|| first_platform(&opened.document))?;
         match Loaded::new(&opened.document, platform) {
             Ok(loaded) => {
                 opened.picture = Picture::new(&loaded.state);

@@ -78,8 +78,8 @@ mod tests {
         assert_eq!(Filter::default().apply(&document), None);
         let contexts = shown(Filter { text: "vp_CONTEXT".into(), ..Filter::default() });
         assert_eq!(contexts.len(), 4);
-        let snp = shown(Filter { text: "context mask 0x2".into(), ..Filter::default() });
-        assert_eq!(snp.len(), 1);
+        let vsm = shown(Filter { text: "context 0x228".into(), ..Filter::default() });
+        assert_eq!(vsm, [18]);
         for index in shown(Filter { mask: Some(2), ..Filter::default() }) {
             assert!(document.header(index).unwrap().value().applies_to(2));
         }

@@ -98,7 +98,7 @@ fn of_file(document: &Document, loaded: Option<&Loaded>, offset: u64) -> Related
     let source = loaded.and_then(|loaded| {
         loaded.state.memory.iter().find_map(|extent| {
             let into = offset.checked_sub(extent.file_offset?.0)?;
-            (into < extent.length.0).then_some((extent, extent.gpa.0 + into))
+            (into < extent.length.0).then(|| (extent, extent.gpa.0 + into))
         })
     });
     Related {

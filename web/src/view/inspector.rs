@@ -47,7 +47,7 @@ fn chain(view: View<'_>) -> Markup {
             h3 { "Where it is" }
             ol.chain {
                 @if let Some(index) = related.header {
-                    li { span.dim { "header " } (header(&view.focus.in_pane(Pane::Headers), index)) }
+                    li { (header(&view.focus.in_pane(Pane::Headers), index)) }
                 }
                 @if let Some(bytes) = related.file { li { span.dim { "file " } (place(&file(view.focus, bytes.start), bytes)) } }
                 @if let Some(memory) = related.guest {

@@ -151,7 +151,7 @@ fn extent_row(view: View<'_>, extent: &ExtentView, kind: Kind) -> Markup {
     let related = view.related.guest.is_some_and(|guest| guest.overlaps(span));
     let focus = view.focus;
     html! {
-        li.line class=[related.then_some("related")] {
+        li.line.related[related] {
             span.range { (chip(kind)) (guest_span(focus, span)) }
             span.size { (Size(span.len)) }
             span.author {

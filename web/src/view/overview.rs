@@ -83,7 +83,7 @@ fn start(view: View<'_>, entry: &Entry) -> Markup {
                     }
                     None => { ". " strong.bad { "No header writes the memory of its first instruction" } }
                 }
-                @if let Some(rights) = &entry.rights { " (page rights " code { (rights) } ")" }
+                @if let Some(rights) = &entry.rights { " (page rights " code title="read, write, execute; s: for the supervisor only" { (rights) } ")" }
             }
             Err(fault) => { ". " strong.bad { "That address leads nowhere: " (fault) } }
         }
@@ -98,7 +98,7 @@ fn filled(loaded: &Loaded) -> Markup {
     let low = state.memory.iter().filter(|extent| extent.gpa.0 < 4 << 30);
     let low: u64 = low.map(|extent| extent.length.0).sum();
     html! {
-        "It fills " (Size(written)) " of guest memory in "
+        "The file fills " (Size(written)) " of guest memory in "
         (count(state.memory.len() as u64, "range"))
         @if low != written { ", " (Size(low)) " of that below 4 GiB" }
         @if !state.parameter_areas.is_empty() {
