@@ -32,12 +32,13 @@ impl Document {
     /// When the path cannot be read or holds no IGVM file.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let fail = |error| OpenError { path: path.to_owned(), error };
-        let file = File::open(path).map_err(|error| fail(Cause::Io(error)))?;
-        let metadata = file.metadata().map_err(|error| fail(Cause::Io(error)))?;
+        // Before it is opened: opening a pipe waits for whoever writes to it.
+        let metadata = path.metadata().map_err(|error| fail(Cause::Io(error)))?;
         if !metadata.is_file() {
             return Err(fail(Cause::NotAFile { directory: metadata.is_dir() }));
         }
-        let len = metadata.len();
+        let file = File::open(path).map_err(|error| fail(Cause::Io(error)))?;
+        let len = file.metadata().map_err(|error| fail(Cause::Io(error)))?.len();
         let head = read_head(&file, len).map_err(fail)?;
         Ok(Self { head, len, backing: Backing::Disk(file) })
     }
@@ -70,12 +71,19 @@ impl Document {
 
 fn read_head(file: &File, len: u64) -> Result<Vec<u8>, Cause> {
     let read = |span: Span| {
-        let mut bytes = vec![0; span.len as usize];
+        // A file with holes is as long as it likes, and so are its headers.
+        let mut bytes = Vec::new();
+        let len = span.len as usize;
+        bytes.try_reserve_exact(len).map_err(|_| Cause::TooLong { headers: span.len })?;
+        bytes.resize(len, 0);
         read_exact_at(file, span.start, &mut bytes).map(|()| bytes).map_err(Cause::Io)
     };
     let first = read(Span::new(0, len.min(FixedHeader::MAX_LEN as u64)))?;
     let fixed = FixedHeader::parse(&first).map_err(Cause::NotReadable)?;
-    read(Span::new(0, IgvmFile::head_len(&fixed, len)))
+    let head = read(Span::new(0, IgvmFile::head_len(&fixed, len)))?;
+    // Once more: somebody may be writing to the file.
+    FixedHeader::parse(&head).map_err(Cause::NotReadable)?;
+    Ok(head)
 }
 
 impl FileData for Document {
@@ -131,6 +139,7 @@ pub struct OpenError {
 enum Cause {
     Io(io::Error),
     NotAFile { directory: bool },
+    TooLong { headers: u64 },
     NotReadable(FixedHeaderError),
 }
 
@@ -148,6 +157,11 @@ impl fmt::Display for OpenError {
             Cause::NotAFile { directory: false } => {
                 write!(f, "{path}: this is not a regular file; copy its content into one first")
             }
+            Cause::TooLong { headers } => write!(
+                f,
+                "{path}: the fixed header says that headers take {headers} bytes, for which there \
+                 is no memory; at file offset 0xc stands how many they are"
+            ),
             Cause::NotReadable(error) => write!(f, "{path}: {error}"),
         }
     }
@@ -158,7 +172,7 @@ impl std::error::Error for OpenError {
         match &self.error {
             Cause::Io(error) => Some(error),
             Cause::NotReadable(error) => Some(error),
-            Cause::NotAFile { .. } => None,
+            Cause::NotAFile { .. } | Cause::TooLong { .. } => None,
         }
     }
 }

@@ -36,7 +36,9 @@ pub struct Problems {
 impl Problems {
     fn add(&mut self, problem: Problem) {
         self.total += 1;
-        if self.kept.len() < PROBLEMS_KEPT {
+        // What forbids the start is not lost behind any number of overlaps.
+        let room = if problem.kind.is_fatal() { 2 * PROBLEMS_KEPT } else { PROBLEMS_KEPT };
+        if self.kept.len() < room {
             self.kept.push(problem);
         }
     }

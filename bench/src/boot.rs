@@ -1,17 +1,20 @@
-//! Whole processes: from their start to the guest's first instruction, which
-//! ends them.
+//! Whole processes, from their start to the guest's first instructions.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::large::PROGRAM;
+
 /// How a process went.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
+    /// From its start to the first byte the guest wrote.
+    pub first: Duration,
     /// From its start until it was gone.
-    pub time: Duration,
+    pub whole: Duration,
     /// The most memory it had at a time, in bytes.
     pub peak: u64,
     /// How it ended.
@@ -24,9 +27,15 @@ pub struct Run {
 /// # Errors
 /// When it cannot be started.
 pub fn run(command: &mut Command) -> io::Result<Run> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let started = Instant::now();
-    let child = command.spawn()?;
+    let mut child = command.spawn()?;
+    let mut byte = [0];
+    if let Some(output) = &mut child.stdout {
+        // Nothing to read is a failure, which the status tells.
+        let _nothing = output.read(&mut byte)?;
+    }
+    let first = started.elapsed();
     let mut status = 0;
     // SAFETY: the structure holds integers only.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -36,14 +45,16 @@ pub fn run(command: &mut Command) -> io::Result<Run> {
     if unsafe { libc::wait4(id, &raw mut status, 0, &raw mut usage) } != id {
         return Err(io::Error::last_os_error());
     }
-    let time = started.elapsed();
-    Ok(Run { time, peak: usage.ru_maxrss as u64 * 1024, status: ExitStatus::from_raw(status) })
+    let whole = started.elapsed();
+    let peak = usage.ru_maxrss as u64 * 1024;
+    Ok(Run { first, whole, peak, status: ExitStatus::from_raw(status) })
 }
 
 /// Our runner with the large file.
 pub fn runner(program: &Path, file: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("boot").arg(file).args(["--memory", "512M", "--serial", "none"]);
+    command.args(["--debugcon", "stdio"]);
     command
 }
 
@@ -62,6 +73,7 @@ pub fn qemu(firmware: &Path, payload: &Path) -> Command {
     let mut command = Command::new(QEMU);
     command
         .args(["-accel", "kvm", "-M", "pc", "-m", "512M", "-nodefaults", "-display", "none"])
+        .args(["-chardev", "stdio,id=out", "-device", "isa-debugcon,iobase=0x402,chardev=out"])
         .args(["-device", "isa-debug-exit", "-device", &loader, "-bios"])
         .arg(firmware);
     command
@@ -71,7 +83,6 @@ pub fn qemu(firmware: &Path, payload: &Path) -> Command {
 pub fn firmware() -> Vec<u8> {
     let mut firmware = vec![0; 64 << 10];
     let reset = firmware.len() - 16;
-    firmware[reset..][..crate::large::EXIT_AT_ONCE.len()]
-        .copy_from_slice(&crate::large::EXIT_AT_ONCE);
+    firmware[reset..][..PROGRAM.len()].copy_from_slice(&PROGRAM);
     firmware
 }

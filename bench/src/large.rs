@@ -22,9 +22,11 @@ const NATIVE: u32 = 1;
 /// The page that holds the program: a context in real mode reaches it.
 const CODE_PAGE: usize = 1;
 
-/// `mov dx, 0x501; mov al, 0x10; out dx, al; hlt`: ends the run at once, by the
-/// port that `kvm-runner` and QEMU's `isa-debug-exit` share.
-pub const EXIT_AT_ONCE: [u8; 7] = [0xba, 0x01, 0x05, 0xb0, 0x10, 0xee, 0xf4];
+/// `mov dx, 0x402; mov al, '!'; out dx, al; mov dx, 0x501; mov al, 0x10;
+/// out dx, al; hlt`: says that it is there on the debug port, then ends the run
+/// by the port that `kvm-runner` and QEMU's `isa-debug-exit` share.
+pub const PROGRAM: [u8; 13] =
+    [0xba, 0x02, 0x04, 0xb0, b'!', 0xee, 0xba, 0x01, 0x05, 0xb0, 0x10, 0xee, 0xf4];
 
 /// The order in which the pages stand among the headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub fn payload() -> Vec<u8> {
         page[..8].copy_from_slice(&number.to_le_bytes());
     }
     let code = CODE_PAGE * PAGE_LEN;
-    bytes[code..code + EXIT_AT_ONCE.len()].copy_from_slice(&EXIT_AT_ONCE);
+    bytes[code..][..PROGRAM.len()].copy_from_slice(&PROGRAM);
     bytes
 }
 

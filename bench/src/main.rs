@@ -23,8 +23,10 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["prepare", folder] => prepare(Path::new(folder)),
         ["measure", folder, runner] => measure(folder, runner).map(|report| print!("{report}")),
-        ["measure", folder, runner, "--json"] => measure(folder, runner)
-            .and_then(|report| Ok(println!("{}", serde_json::to_string_pretty(&report)?))),
+        ["measure", folder, runner, "--json"] => measure(folder, runner).and_then(|report| {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+            Ok(())
+        }),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

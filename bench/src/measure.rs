@@ -133,7 +133,12 @@ fn share(what: &'static str, against: &'static str, all: &Rounds) -> Row {
         .aim(Aim::Share(1.3))
 }
 
-/// Starting the machine of the file, in our runner and in QEMU.
+/// What QEMU 10.2.2 took to start a file of this size as IGVM, on another
+/// machine of this kind. Debian 12 has no QEMU that knows IGVM; what is measured
+/// beside ours does less.
+const QEMU_IGVM_SECONDS: f64 = 1.0;
+
+/// Starting the machine of the file in our runner, and its payload in QEMU.
 ///
 /// # Errors
 /// A sentence about why it was not measured: no KVM, no QEMU.
@@ -143,21 +148,27 @@ pub fn booting(runner: &Path, folder: &Path) -> Result<Vec<Row>, String> {
     let ours = || run_as(&mut boot::runner(runner, &folder.join(LARGE)), 0);
     let theirs =
         || run_as(&mut boot::qemu(&folder.join(FIRMWARE), &folder.join(PAYLOAD)), QEMU_EXIT);
-    let mut all = Rounds::default();
+    let (mut first, mut whole) = (Rounds::default(), Rounds::default());
     let (mut our_peak, mut their_peak) = (0, 0);
     ours()?;
     theirs()?;
     for _ in 0..ROUNDS {
         let (ours, theirs) = (ours()?, theirs()?);
-        all.push(ours.time, theirs.time);
+        first.push(ours.first, theirs.first);
+        whole.push(ours.whole, theirs.whole);
         our_peak = our_peak.max(ours.peak);
         their_peak = their_peak.max(theirs.peak);
     }
     let seconds = |spread: Spread| Quantity::Seconds(spread.median);
     Ok(vec![
-        Row::new("boot to the first instruction", seconds(all.ours()))
-            .against(OTHER, seconds(all.theirs()), Some(all.share()))
-            .aim(Aim::Share(0.2)),
+        Row::new("boot to the first instruction", seconds(first.ours()))
+            .against(OTHER, seconds(first.theirs()), Some(first.share()))
+            .aim(Aim::Below(Quantity::Seconds(QEMU_IGVM_SECONDS / 5.0))),
+        Row::new("boot until the process is gone", seconds(whole.ours())).against(
+            OTHER,
+            seconds(whole.theirs()),
+            Some(whole.share()),
+        ),
         Row::new("boot, peak memory", Quantity::Bytes(our_peak))
             .against(OTHER, Quantity::Bytes(their_peak), None)
             .aim(Aim::Below(Quantity::Bytes(300 * MIB))),

@@ -67,8 +67,8 @@ pub struct Row {
     pub theirs: Option<Quantity>,
     /// What the other way is.
     pub against: Option<&'static str>,
-    /// The ratio of the two, round by round: the other way's time over ours for
-    /// [`Aim::Faster`] and where there is no aim, else ours over the other's.
+    /// The ratio of the two, round by round: above 1 where it is a speed-up,
+    /// else ours as a share of the other way's.
     pub ratio: Option<Spread>,
     /// What it should come to.
     pub aim: Option<Aim>,

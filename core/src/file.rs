@@ -22,7 +22,13 @@ pub struct IgvmFile<'a> {
     fixed: FixedHeader,
     head: &'a [u8],
     file_len: u64,
+    mask_bits: MaskBits,
 }
+
+/// The mask bits that the platforms claim, in file order: each bit belongs to
+/// the first platform that has it, so this is all there is to know for telling
+/// the first platform of a mask. Platforms that claim no new bit have no entry.
+type MaskBits = [(u32, IgvmPlatformType); u32::BITS as usize];
 
 impl<'a> IgvmFile<'a> {
     /// Reads a file that is wholly in memory.
@@ -40,7 +46,21 @@ impl<'a> IgvmFile<'a> {
     /// # Errors
     /// See [`FixedHeader::parse`].
     pub fn from_head(head: &'a [u8], file_len: u64) -> Result<Self, FixedHeaderError> {
-        Ok(Self { fixed: FixedHeader::parse(head)?, head, file_len })
+        let mask_bits = [(0, IgvmPlatformType::NATIVE); u32::BITS as usize];
+        let mut file = Self { fixed: FixedHeader::parse(head)?, head, file_len, mask_bits };
+        let mut claimed = 0;
+        let platforms = file.platforms();
+        let mut slots = file.mask_bits.iter_mut();
+        for platform in platforms {
+            let new = platform.compatibility_mask & !claimed;
+            if new != 0
+                && let Some(slot) = slots.next()
+            {
+                *slot = (new, platform.platform_type);
+                claimed |= new;
+            }
+        }
+        Ok(file)
     }
 
     /// How many bytes from the start of a file of `file_len` bytes hold its
@@ -116,9 +136,11 @@ impl<'a> IgvmFile<'a> {
     /// The platform that a context is for: the first declared one whose mask
     /// bit it carries. The format of the context follows from it.
     pub fn context_platform(&self, compatibility_mask: u32) -> Option<IgvmPlatformType> {
-        self.platforms()
-            .find(|platform| platform.compatibility_mask & compatibility_mask != 0)
-            .map(|platform| platform.platform_type)
+        // Not by `platforms`: a file can have millions of them, and contexts.
+        self.mask_bits
+            .iter()
+            .find(|(bits, _)| bits & compatibility_mask != 0)
+            .map(|(_, platform)| *platform)
     }
 
     /// How many pages can carry on this one, in the guest and in the file,
@@ -247,6 +269,12 @@ impl Headers<'_> {
     /// Why it ended early, once it has.
     pub fn stop(&self) -> Option<WalkStop> {
         self.walk.stop()
+    }
+
+    /// Why it ended early and the header that does not fit, once it has.
+    pub(crate) fn cut_short(&self) -> Option<(HeaderRef, WalkStop)> {
+        let at = HeaderRef { index: self.index, offset: self.walk.offset() };
+        self.stop().map(|stop| (at, stop))
     }
 
     /// Passes over the PAGE_DATA headers that carry on the one just returned,

@@ -34,8 +34,8 @@ enum Kind {
     Count,
     /// A number of bytes.
     Size,
-    /// An offset in the file, 0 for zeroes.
-    FileOffset,
+    /// An offset in the file, 0 for zeroes (of pages and areas only).
+    DataOffset,
     /// Bytes.
     Bytes,
     Platform,
@@ -101,7 +101,7 @@ fn layout(value: &Value<'_>) -> &'static [Field] {
         ),
         Value::CorimDocument(_) | Value::CorimSignature(_) => layout!(IGVM_VHS_CORIM_DATA:
             compatibility_mask Number,
-            file_offset FileOffset,
+            file_offset Number,
             size_bytes Size,
             reserved Number,
         ),
@@ -117,12 +117,12 @@ fn layout(value: &Value<'_>) -> &'static [Field] {
         Value::ParameterArea(_) => layout!(IGVM_VHS_PARAMETER_AREA:
             number_of_bytes Size,
             parameter_area_index Count,
-            file_offset FileOffset,
+            file_offset DataOffset,
         ),
         Value::PageData(_) => layout!(IGVM_VHS_PAGE_DATA:
             gpa Number,
             compatibility_mask Number,
-            file_offset FileOffset,
+            file_offset DataOffset,
             flags PageFlags,
             data_type DataType,
             reserved Number,
@@ -135,7 +135,7 @@ fn layout(value: &Value<'_>) -> &'static [Field] {
         Value::VpContext(_) => layout!(IGVM_VHS_VP_CONTEXT:
             gpa Number,
             compatibility_mask Number,
-            file_offset FileOffset,
+            file_offset Number,
             vp_index Count,
             reserved Number,
         ),
@@ -224,7 +224,10 @@ fn number(bytes: &[u8]) -> u64 {
 
 fn shown(kind: Kind, bytes: &[u8]) -> String {
     match kind {
-        Kind::Bytes => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Kind::Bytes => {
+            let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('?');
+            bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+        }
         _ => format!("{:#x}", number(bytes)),
     }
 }
@@ -236,7 +239,7 @@ fn meaning(kind: Kind, bytes: &[u8]) -> Option<String> {
         Kind::Bytes => (bytes.iter().all(|byte| *byte == 0)).then(|| "all zero".to_owned()),
         Kind::Count => (value > 9).then(|| value.to_string()),
         Kind::Size => Some(Size(value).to_string()),
-        Kind::FileOffset => (value == 0).then(|| "zeroes".to_owned()),
+        Kind::DataOffset => (value == 0).then(|| "zeroes".to_owned()),
         Kind::Platform => Some(platform(IgvmPlatformType(value as u8))),
         Kind::DataType => Some(data_type(IgvmPageDataType(value as u16)).to_owned()),
         Kind::RegionFlags => Some(names(value, &["IS_VTL2", "APPLY_PC", "APPLY_GDTR"])),

@@ -100,6 +100,15 @@ impl From<Span> for DataView {
 impl HeaderView {
     /// Looks at one header.
     pub fn new(file: &IgvmFile<'_>, data: &(impl FileData + ?Sized), header: &Header<'_>) -> Self {
+        Self { fields: fields(header), ..Self::without_fields(file, data, header) }
+    }
+
+    /// For one line of text. Bytes in hexadecimal take time and memory.
+    fn without_fields(
+        file: &IgvmFile<'_>,
+        data: &(impl FileData + ?Sized),
+        header: &Header<'_>,
+    ) -> Self {
         let span = file.data_range(header, data);
         Self {
             index: header.index,
@@ -110,7 +119,7 @@ impl HeaderView {
             length: header.raw.value.len() as u64,
             padding: header.raw.padding.len() as u64,
             summary: summary(header, span),
-            fields: fields(header),
+            fields: Vec::new(),
             data: span.map(DataView::from),
         }
     }
@@ -160,10 +169,6 @@ impl<'a, D: FileData + ?Sized> InspectReport<'a, D> {
         Self { file, data }
     }
 
-    fn headers(&self) -> impl Iterator<Item = HeaderView> {
-        self.file.headers().map(|header| HeaderView::new(self.file, self.data, &header))
-    }
-
     /// Why the headers end early, if they do.
     fn stopped(&self) -> Option<String> {
         let mut walk = self.file.headers();
@@ -179,7 +184,9 @@ impl<D: FileData + ?Sized> Serialize for InspectReport<'_, D> {
 
         impl<D: FileData + ?Sized> Serialize for Headers<'_, '_, D> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_seq(self.0.headers())
+                let InspectReport { file, data } = self.0;
+                serializer
+                    .collect_seq(file.headers().map(|header| HeaderView::new(file, *data, &header)))
             }
         }
 
@@ -229,8 +236,8 @@ impl fmt::Display for FileView {
 impl<D: FileData + ?Sized> fmt::Display for InspectReport<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", FileView::new(self.file))?;
-        for header in self.headers() {
-            header.fmt(f)?;
+        for header in self.file.headers() {
+            HeaderView::without_fields(self.file, self.data, &header).fmt(f)?;
         }
         match self.stopped() {
             Some(stopped) => writeln!(f, "stopped: {stopped}"),

@@ -146,7 +146,10 @@ pub fn problem(host: &Host<'_>, platform: IgvmPlatformType, problem: &Problem) -
         ProblemKind::BeyondAddressSpace { span } if !host.relocations.is_empty() => {
             with_guest(LoadFault::MovedTooHigh { span }, span)
         }
-        ProblemKind::NotUnderstood { .. }
+        ProblemKind::NotX86 { .. }
+        | ProblemKind::PageSize { .. }
+        | ProblemKind::HeadersCutShort { .. }
+        | ProblemKind::NotUnderstood { .. }
         | ProblemKind::ContextMissing
         | ProblemKind::WrongLength { .. }
         | ProblemKind::Unaligned { .. }

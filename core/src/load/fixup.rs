@@ -132,7 +132,9 @@ impl<O: Originals> Fixup<'_, O> {
             return Ok(());
         }
         let Some(linear) = self.new_place(found)? else { return Ok(()) };
-        let value = found.value & !ADDRESS | linear & ADDRESS;
+        // Below the address a large page has its PAT bit.
+        let address = ADDRESS & !mapping_len(found.level).wrapping_sub(1);
+        let value = found.value & !address | linear & address;
         let fail = |why| (found.linear, why);
         let mut table = self.root;
         let mut level = ROOT_LEVEL;

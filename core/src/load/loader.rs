@@ -2,7 +2,7 @@
 
 use igvm_defs::{
     IGVM_VHS_ERROR_RANGE, IGVM_VHS_PAGE_DATA, IGVM_VHS_PARAMETER, IGVM_VHS_PARAMETER_AREA,
-    IGVM_VHS_PARAMETER_INSERT, IGVM_VHS_REQUIRED_MEMORY, IGVM_VHS_VP_CONTEXT,
+    IGVM_VHS_PARAMETER_INSERT, IGVM_VHS_REQUIRED_MEMORY, IGVM_VHS_VP_CONTEXT, IgvmArchitecture,
     IgvmPlatformType as Platform, PAGE_SIZE_4K,
 };
 
@@ -77,12 +77,16 @@ pub fn load<'s, D: FileData + ?Sized>(
         fatal_problems: 0,
     };
     let mut loader = Loader { file, data, host, machine, problem };
+    loader.expect_x86();
     for relocation in host.relocations {
         loader.expect_region(relocation.from, relocation.to);
     }
     let mut headers = file.headers();
     while let Some(header) = headers.next() {
         loader.header(&header, &mut headers)?;
+    }
+    if let Some((at, stop)) = headers.cut_short() {
+        loader.report(at, ProblemKind::HeadersCutShort { stop });
     }
     loader.contexts();
     loader.follow_relocations()?;
@@ -352,19 +356,14 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         for vp in 0..self.machine.processors.len() {
             let Some(processor) = self.machine.processors.get_mut(vp) else { continue };
             let Some(at) = processor.context.take() else { continue };
+            let mut fresh = Processor::reset(processor.vp_index);
             let Some(Value::VpContext(context)) = self.file.header(at).map(|header| header.value())
             else {
                 continue;
             };
-            let mut fresh = Processor::reset(processor.vp_index);
-            let mut problems = heapless::Deque::<ProblemKind, 16>::new();
-            reader.load(platform, &context, at, &mut fresh, &mut |kind| {
-                // More of them say nothing new.
-                let _ = problems.push_back(kind);
-            });
-            *processor = fresh;
-            while let Some(kind) = problems.pop_front() {
-                self.report(at, kind);
+            reader.load(platform, &context, at, &mut fresh, &mut |kind| self.report(at, kind));
+            if let Some(processor) = self.machine.processors.get_mut(vp) {
+                *processor = fresh;
             }
         }
     }
@@ -517,6 +516,19 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         Ok(())
     }
 
+    /// The file must be one whose machine this loader can compute.
+    fn expect_x86(&mut self) {
+        let fixed = self.file.fixed();
+        let architecture = fixed.architecture();
+        if architecture != IgvmArchitecture::X64 {
+            self.report(HeaderRef::default(), ProblemKind::NotX86 { architecture });
+        }
+        let page_size = fixed.page_size();
+        if u64::from(page_size) != PAGE_SIZE_4K {
+            self.report(HeaderRef::default(), ProblemKind::PageSize { page_size });
+        }
+    }
+
     /// A relocation that the host asks for must name a region of the file.
     fn expect_region(&mut self, from: u64, to: u64) {
         let mask = self.machine.platform.compatibility_mask;
@@ -533,7 +545,7 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
                 }
         });
         if !found {
-            let why = RelocationRefusal::NoSuchRegion;
+            let why = RelocationRefusal::NoSuchRegion { from };
             self.report(HeaderRef::default(), ProblemKind::RelocationRefused { to, why });
         }
     }

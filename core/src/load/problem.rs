@@ -3,13 +3,13 @@
 
 use core::fmt;
 
-use igvm_defs::IgvmVariableHeaderType as Type;
+use igvm_defs::{IgvmArchitecture, IgvmVariableHeaderType as Type};
 
 use super::image::Overlap;
 use crate::data::ReadError;
 use crate::file::HeaderRef;
 use crate::span::Span;
-use crate::wire::{ParameterKind, kind_name};
+use crate::wire::{ParameterKind, WalkStop, kind_name};
 use crate::x86::Register;
 
 /// Guest physical addresses end here: x86 has at most 52 bits of them (APM
@@ -28,6 +28,24 @@ pub struct Problem {
 /// What is wrong with a directive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
+    /// The file is for another architecture than x86. (About the file, not the
+    /// header.)
+    NotX86 {
+        /// The architecture.
+        architecture: IgvmArchitecture,
+    },
+    /// The file counts in pages of another size than 4 KiB. (About the file,
+    /// not the header.)
+    PageSize {
+        /// Bytes of its pages.
+        page_size: u32,
+    },
+    /// The variable headers end inside of this header: whatever should follow
+    /// is missing.
+    HeadersCutShort {
+        /// Why nothing more can be read.
+        stop: WalkStop,
+    },
     /// A header that must be understood and is not: type without the optional
     /// bit.
     NotUnderstood {
@@ -182,7 +200,10 @@ pub enum RelocationRefusal {
     /// More regions than this loader keeps track of.
     TooMany,
     /// The host names a region that the file does not have.
-    NoSuchRegion,
+    NoSuchRegion {
+        /// The address it names.
+        from: u64,
+    },
 }
 
 /// Why page tables cannot be fixed up.
@@ -210,6 +231,17 @@ pub enum FixupFailure {
 }
 
 impl ProblemKind {
+    /// Whether this is about one header, and not about the file as a whole or
+    /// what the host wants of it.
+    pub fn is_of_header(&self) -> bool {
+        !matches!(
+            self,
+            Self::NotX86 { .. }
+                | Self::PageSize { .. }
+                | Self::RelocationRefused { why: RelocationRefusal::NoSuchRegion { .. }, .. }
+        )
+    }
+
     /// Whether a loader must not start the machine.
     pub fn is_fatal(&self) -> bool {
         match self {
@@ -228,6 +260,16 @@ impl ProblemKind {
 impl fmt::Display for ProblemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotX86 { architecture } => write!(
+                f,
+                "the file is for architecture {:#x}; only x86 machines are computed",
+                architecture.0
+            ),
+            Self::PageSize { page_size } => write!(
+                f,
+                "the file has pages of {page_size} bytes; only pages of 4096 bytes are loaded"
+            ),
+            Self::HeadersCutShort { stop } => write!(f, "{stop}; nothing behind was loaded"),
             Self::NotUnderstood { typ } => write!(
                 f,
                 "header type {:#x} is not known and is not marked optional, so the file cannot be loaded",
@@ -325,12 +367,14 @@ impl fmt::Display for ProblemKind {
 impl fmt::Display for RelocationRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NoSuchRegion { from } => {
+                return write!(f, "the file has no region at {from:#x}");
+            }
             Self::Unaligned => "the address is not a multiple of relocation_alignment",
             Self::BelowMinimum => "it lies below minimum_relocation_gpa",
             Self::AboveMaximum => "its end would lie above maximum_relocation_gpa",
             Self::BadAlignment => "relocation_alignment is not a multiple of 4 KiB",
             Self::TooMany => "the file has more regions than this loader keeps track of",
-            Self::NoSuchRegion => "the file has no region at the address the host names",
         })
     }
 }

@@ -100,10 +100,14 @@ impl MachineArguments {
         };
         chosen.ok_or_else(|| {
             let wanted = self.platform.and_then(platform_name).unwrap_or("native");
-            let names: Vec<&str> = file
-                .platforms()
-                .map(|header| platform_name(header.platform_type).unwrap_or("an unknown one"))
-                .collect();
+            let mut names: Vec<&str> = Vec::new();
+            for header in file.platforms() {
+                let name = platform_name(header.platform_type).unwrap_or("an unknown one");
+                // Once, however often the file declares it.
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
             Failure::usage(match names.is_empty() {
                 true => format!("the file supports no platform at all, so not {wanted} either"),
                 false => format!(

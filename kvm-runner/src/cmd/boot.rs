@@ -80,7 +80,11 @@ mod on_kvm {
     use std::path::Path;
 
     use igvm_analysis::loaded::Problems;
+    use igvm_analysis::report::FindingsReport;
+    use igvm_core::defs::IgvmPlatformType;
+    use igvm_core::file::HeaderRef;
     use igvm_core::load;
+    use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
     use kvm_runner::console::{Console, Destination, Source};
     use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
@@ -89,6 +93,10 @@ mod on_kvm {
     use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
 
     use super::{Boot, Document, ExitCode, Failure};
+
+    /// Memory outside RAM that is created for a file, at most. Firmware has up
+    /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
+    const CREATED_MAX: u64 = 4 << 30;
 
     impl From<BootError> for Failure {
         fn from(error: BootError) -> Self {
@@ -100,9 +108,18 @@ mod on_kvm {
         pub(crate) fn run(self) -> Result<ExitCode, Failure> {
             let document = self.document()?;
             let report = self.machine.load(&document, |machine, host, problems| {
+                if machine.platform() != IgvmPlatformType::NATIVE {
+                    let name = platform_name(machine.platform()).unwrap_or("this one");
+                    return Err(Failure::usage(format!(
+                        "only the native platform can be booted; `state --platform {name}` shows \
+                         the machine that {name} starts from"
+                    )));
+                }
                 if machine.fatal_problems() > 0 {
                     return Err(not_startable(&document, &problems));
                 }
+                created_within_reason(&machine, host)?;
+                warn_of_errors(&document, host);
                 let image = LoadedImage::new(&machine, &document, host);
                 self.start(&image, host).map_err(Failure::from)
             })?;
@@ -120,9 +137,11 @@ mod on_kvm {
         ) -> Result<Report, BootError> {
             let mut machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
+            // And both are opened before what they hold is lost.
+            let (serial, debug) = (open(&self.serial)?, open(&self.debugcon)?);
             let console = Console::new(
-                destination(&self.serial)?,
-                destination(&self.debugcon)?,
+                destination(&self.serial, serial)?,
+                destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
             let wiring = Wiring {
@@ -140,37 +159,91 @@ mod on_kvm {
         }
     }
 
+    /// The file may ask for memory where the host has no RAM, and it would be
+    /// given: to a few numbers in a header and one page of data, written again
+    /// and again, all the memory of this computer.
+    fn created_within_reason(
+        machine: &load::Machine<'_>,
+        host: &load::Host<'_>,
+    ) -> Result<(), Failure> {
+        let mut memory: u64 = 0;
+        machine.memory_ranges(host, &mut |range| memory = memory.saturating_add(range.len));
+        let ram: u64 = host.ram.iter().map(|ram| ram.len).sum();
+        let created = memory.saturating_sub(ram);
+        match created > CREATED_MAX {
+            false => Ok(()),
+            true => Err(Failure::usage(format!(
+                "the file wants {created:#x} bytes of memory where the machine has no RAM, more \
+                 than the {CREATED_MAX:#x} that are created for a file; `state` lists them, and \
+                 with more --memory some of them may be RAM"
+            ))),
+        }
+    }
+
+    /// A file can break a rule and still be loaded: a wrong checksum, sections
+    /// out of order. Other loaders would refuse it, so whoever boots it here
+    /// should know.
+    fn warn_of_errors(document: &Document, host: &load::Host<'_>) {
+        let Ok(report) = FindingsReport::new(&document.file(), document, host) else { return };
+        let first = report.findings.iter().find(|finding| finding.severity == "error");
+        let Some(first) = first else { return };
+        let more = match report.errors - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more; `check` lists them)"),
+        };
+        eprintln!("kvm-runner: warning: other loaders may refuse this file: {}{more}", first.line);
+    }
+
     /// Says what forbids the start, the first problem in full.
     fn not_startable(document: &Document, problems: &Problems) -> Failure {
         let mut fatal = problems.kept.iter().filter(|problem| problem.kind.is_fatal());
         let Some(first) = fatal.next() else {
             return Failure::usage("the file cannot be started; `check` says why");
         };
-        let name = document
-            .file()
-            .header(first.header)
-            .and_then(|header| kind_name(header.typ()))
-            .unwrap_or("header");
+        let place = match first.kind.is_of_header() {
+            true => {
+                let header = document.file().header(first.header);
+                let name = header.and_then(|header| kind_name(header.typ())).unwrap_or("header");
+                let HeaderRef { index, offset } = first.header;
+                format!("{name} {index} at file offset {offset:#x}: ")
+            }
+            false => String::new(),
+        };
         let more = match fatal.count() {
             0 => String::new(),
             more => format!(" (and {more} more; `check` lists them)"),
         };
-        Failure::usage(format!(
-            "{name} {} at file offset {:#x}: {}{more}",
-            first.header.index, first.header.offset, first.kind
-        ))
+        Failure::usage(format!("{place}{}{more}", first.kind))
     }
 
-    fn destination(path: &Path) -> Result<Destination, BootError> {
+    /// The file that a path names, as it is; `None` for `stdio` and `none`.
+    fn open(path: &Path) -> Result<Option<File>, BootError> {
         match path.to_str() {
-            Some("stdio") => Ok(Destination::Stdio),
-            Some("none") => Ok(Destination::Nowhere),
-            _ => match File::create(path) {
-                Ok(file) => Ok(Destination::Writer(Box::new(file))),
-                Err(error) => {
-                    Err(BootError::Image(format!("{} cannot be written: {error}", path.display())))
-                }
-            },
+            Some("stdio" | "none") => Ok(None),
+            _ => {
+                let mut options = File::options();
+                let file = options.write(true).create(true).truncate(false).open(path);
+                file.map(Some).map_err(|error| unwritable(path, &error))
+            }
         }
+    }
+
+    fn destination(path: &Path, file: Option<File>) -> Result<Destination, BootError> {
+        match file {
+            None if path.to_str() == Some("stdio") => Ok(Destination::Stdio),
+            None => Ok(Destination::Nowhere),
+            Some(file) => {
+                // A pipe or a terminal has no length.
+                let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+                if regular {
+                    file.set_len(0).map_err(|error| unwritable(path, &error))?;
+                }
+                Ok(Destination::Writer(Box::new(file)))
+            }
+        }
+    }
+
+    fn unwritable(path: &Path, error: &std::io::Error) -> BootError {
+        BootError::Image(format!("{} cannot be written: {error}", path.display()))
     }
 }

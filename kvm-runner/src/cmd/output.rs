@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
+use igvm_core::load::Machine;
 use serde::Serialize;
 
 use super::Failure;
@@ -18,6 +19,17 @@ pub(crate) fn report<R: fmt::Display + Serialize>(report: &R, json: bool) -> Res
         false => write!(out, "{report}"),
     };
     written.and_then(|()| out.flush()).map_err(|error| Failure::output("standard output", error))
+}
+
+/// Says on standard error that what is printed is not the machine that the file
+/// wants, for commands that print none of the problems.
+pub(crate) fn note_problems(machine: &Machine<'_>) {
+    if machine.fatal_problems() > 0 {
+        eprintln!(
+            "kvm-runner: the file cannot be loaded as it stands, this is what can be of it; \
+             `state` lists the problems"
+        );
+    }
 }
 
 /// Writes a file through `fill`. It appears when it is complete; if anything

@@ -39,6 +39,7 @@ impl State {
             None => output::report(&StateReport::new(&machine, host, &problems), self.json),
             Some(span) => {
                 in_one_piece(&machine, host, span)?;
+                output::note_problems(&machine);
                 self.read(span, machine.memory(&document, host))
             }
         })?;

@@ -33,6 +33,7 @@ impl Walk {
             let boot = machine.boot_processor();
             let boot = boot.ok_or_else(|| Failure::usage("the machine has no processor"))?;
             let memory = machine.memory(&document, host);
+            output::note_problems(&machine);
             Ok(WalkReport::new(&boot.registers, &memory, self.linear))
         })?;
         output::report(&walk, self.json)?;

@@ -42,6 +42,11 @@ impl Wrap {
         if metadata.is_dir() {
             return Err(Failure::usage(format!("{path} is a directory; name a firmware image")));
         }
+        if !metadata.is_file() {
+            return Err(Failure::usage(format!(
+                "{path} is not a regular file; copy the firmware image into one first"
+            )));
+        }
         if metadata.len() > MAX_IMAGE_LEN as u64 {
             return Err(Failure::usage(format!(
                 "{path} has {} bytes; a firmware image below 4 GiB has at most {MAX_IMAGE_LEN}",

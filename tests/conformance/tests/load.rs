@@ -8,8 +8,8 @@ use igvm_conformance::machine::{Room, inspect};
 use igvm_conformance::random::Random;
 use igvm_core::defs::{
     IGVM_VHS_ERROR_RANGE, IGVM_VHS_MEMORY_MAP_ENTRY, IGVM_VHS_PARAMETER_INSERT,
-    IGVM_VHS_RELOCATABLE_REGION, IGVM_VHS_REQUIRED_MEMORY, IgvmPlatformType, MemoryMapEntryType,
-    RequiredMemoryFlags,
+    IGVM_VHS_RELOCATABLE_REGION, IGVM_VHS_REQUIRED_MEMORY, IgvmArchitecture, IgvmPlatformType,
+    MemoryMapEntryType, RequiredMemoryFlags, VbsVpContextRegister,
 };
 use igvm_core::file::HeaderRef;
 use igvm_core::load::{
@@ -17,7 +17,7 @@ use igvm_core::load::{
 };
 use igvm_core::span::Span;
 use igvm_core::wire::ParameterKind;
-use igvm_core::write::{Data, FileBuilder, HeaderSpec, Version};
+use igvm_core::write::{Context, Data, FileBuilder, HeaderSpec, Version};
 use zerocopy::IntoBytes;
 
 const NATIVE: u32 = 1;
@@ -377,5 +377,70 @@ fn relocations_that_cannot_be() {
     assert_eq!(why(region, last + PAGE), Some(RelocationRefusal::AboveMaximum));
     assert_eq!(why(region, u64::MAX - PAGE + 1), Some(RelocationRefusal::AboveMaximum));
     assert_eq!(why(region, 0x800), Some(RelocationRefusal::Unaligned));
-    assert_eq!(why(0x1234, 0), Some(RelocationRefusal::NoSuchRegion));
+    assert_eq!(why(0x1234, 0), Some(RelocationRefusal::NoSuchRegion { from: 0x1234 }));
+}
+
+/// The kinds of the problems that forbid starting the machine of this file.
+fn fatal(bytes: &[u8], platform: IgvmPlatformType) -> Vec<ProblemKind> {
+    let mut kinds = Vec::new();
+    let host = Host::new(&[], &[]);
+    let mut room = Room::new(1, 1, 1, 1);
+    let mut keep = |problem: igvm_core::load::Problem| {
+        if problem.kind.is_fatal() {
+            kinds.push(problem.kind);
+        }
+    };
+    let machine = room.load(bytes, platform, &host, &mut keep).unwrap();
+    assert_eq!(machine.fatal_problems(), kinds.len() as u64);
+    kinds
+}
+
+/// Files whose every directive can be carried out, and which are not the
+/// machine that would come of it.
+#[test]
+fn files_as_a_whole_that_cannot_be_loaded() {
+    let native = IgvmPlatformType::NATIVE;
+    let small = |version| {
+        let mut file = FileBuilder::new(version);
+        file.push(HeaderSpec::platform(native, NATIVE)).unwrap();
+        file.push(HeaderSpec::page(0, NATIVE, b"page")).unwrap();
+        file.finish()
+    };
+    assert_eq!(fatal(&small(Version::V1), native), []);
+    assert_eq!(fatal(&small(Version::V2_X64), native), []);
+
+    let architecture = IgvmArchitecture::AARCH64;
+    let arm = small(Version::V2 { architecture, page_size: 4096 });
+    assert_eq!(fatal(&arm, native), [ProblemKind::NotX86 { architecture }]);
+    let page_size = 65536;
+    let large = small(Version::V2 { architecture: IgvmArchitecture::X64, page_size });
+    assert_eq!(fatal(&large, native), [ProblemKind::PageSize { page_size }]);
+
+    // The length of the last header passes the end: the page is not loaded.
+    let mut cut = small(Version::V2_X64);
+    let length = 32 + 24 + 4;
+    cut[length..length + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(matches!(fatal(&cut, native)[..], [ProblemKind::HeadersCutShort { .. }]));
+}
+
+/// A context of registers that say nothing, which then ends with the file.
+#[test]
+fn a_context_that_ends_early_is_a_problem_however_long_it_is() {
+    let vsm = IgvmPlatformType::VSM_ISOLATION;
+    let register = VbsVpContextRegister {
+        vtl: 0,
+        register_name: 0x0008_0000.into(),
+        mbz: [0; 11],
+        register_value: [0; 16],
+    };
+    for registers in [1, 15, 16, 17, 200] {
+        let mut file = FileBuilder::new(Version::V2_X64);
+        file.push(HeaderSpec::platform(vsm, NATIVE)).unwrap();
+        let context = Context::Vbs(&vec![register; registers]);
+        file.push(HeaderSpec::VpContext { gpa: 0, mask: NATIVE, vp_index: 0, context }).unwrap();
+        let mut bytes = file.finish();
+        assert_eq!(fatal(&bytes, vsm), []);
+        bytes.truncate(bytes.len() - 1);
+        assert!(matches!(fatal(&bytes, vsm)[..], [ProblemKind::DataMissing { .. }]), "{registers}");
+    }
 }

@@ -331,3 +331,19 @@ fn downward_by_what_must_hold() {
     }
     assert!(fixed > 500, "{fixed} fixed");
 }
+
+/// A large page has its PAT bit where a small one's address begins. The oracle
+/// drops it.
+#[test]
+fn a_large_page_keeps_its_pat_bit() {
+    const PAT: u64 = 1 << 12;
+    let from = Span::new(8 * HUGE, LARGE);
+    let mut tables = Tables::new(0x7_0000_0000, 0);
+    tables.map(from.start, LARGE, PAT | 2);
+    let tables_to = tables.gpa;
+    let moves = vec![Move { from, to: from.start + LARGE, alignment: LARGE }];
+    let fixed = ours(&Case { tables, tables_to, moves }).unwrap();
+    let to = from.start + LARGE;
+    let expected = BTreeMap::from([(to, (LARGE, to | LEAF | PAT | 2 | PRESENT))]);
+    assert_eq!(mappings(&fixed, tables_to), expected);
+}

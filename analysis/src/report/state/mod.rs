@@ -81,10 +81,10 @@ pub struct OverlapView {
 /// A problem with a directive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProblemView {
-    /// The header.
-    pub header: u32,
+    /// The header; `null` if it is about the file or the host.
+    pub header: Option<u32>,
     /// Its file offset.
-    pub file_offset: Hex,
+    pub file_offset: Option<Hex>,
     /// What is wrong, in a sentence.
     pub sentence: String,
     /// Whether the machine must not be started.
@@ -142,9 +142,10 @@ impl OverlapView {
 
 impl From<&Problem> for ProblemView {
     fn from(problem: &Problem) -> Self {
+        let header = problem.kind.is_of_header().then_some(problem.header);
         Self {
-            header: problem.header.index,
-            file_offset: Hex(problem.header.offset.into()),
+            header: header.map(|header| header.index),
+            file_offset: header.map(|header| Hex(header.offset.into())),
             sentence: problem.kind.to_string(),
             fatal: problem.kind.is_fatal(),
         }

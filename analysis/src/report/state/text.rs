@@ -74,8 +74,11 @@ impl StateReport {
         }
         for problem in &self.problems {
             let grade = if problem.fatal { "error" } else { "note" };
-            let place = format!("header {} at {}", problem.header, problem.file_offset);
-            writeln!(f, "  {grade}: {place}: {}", problem.sentence)?;
+            write!(f, "  {grade}: ")?;
+            if let (Some(header), Some(offset)) = (problem.header, problem.file_offset) {
+                write!(f, "header {header} at {offset}: ")?;
+            }
+            writeln!(f, "{}", problem.sentence)?;
         }
         if self.problems_not_listed > 0 {
             writeln!(f, "  and {} more", self.problems_not_listed)?;
