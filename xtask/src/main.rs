@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod fuzz;
 mod no_std;
+mod play;
 mod readme;
 mod samples;
 mod setup;
@@ -24,6 +25,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Builds the page and serves it on this machine
+    Play(play::Options),
     /// Runs everything that CI runs, and installs what that takes
     Test(test::Options),
     /// Measures the workspace against the reference reader, memcpy and QEMU
@@ -34,6 +37,7 @@ enum Task {
 
 fn main() -> ExitCode {
     match Cli::parse().task {
+        Task::Play(options) => play::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Samples => samples::run(),

@@ -108,7 +108,8 @@ fn chosen(steps: Vec<Step>, only: &[String]) -> Result<Vec<Step>, String> {
 }
 
 /// The workspaces beside the root's own.
-const OTHER_WORKSPACES: [&str; 2] = ["tests/no-std/Cargo.toml", "fuzz/Cargo.toml"];
+const OTHER_WORKSPACES: [&str; 3] =
+    ["tests/no-std/Cargo.toml", "fuzz/Cargo.toml", "web/site/Cargo.toml"];
 
 fn fmt(place: &Workplace) -> StepResult {
     need_component("fmt", "rustfmt")?;

@@ -93,7 +93,12 @@ impl Toolchain {
 
     /// Where a release build leaves its modules.
     pub(crate) fn release_dir(self, place: &Workplace) -> PathBuf {
-        self.target_dir(place).join(TARGET).join("release")
+        self.profile_dir(place, "release")
+    }
+
+    /// Where a build of a profile leaves its modules.
+    pub(crate) fn profile_dir(self, place: &Workplace, profile: &str) -> PathBuf {
+        self.target_dir(place).join(TARGET).join(profile)
     }
 
     fn target_dir(self, place: &Workplace) -> PathBuf {

@@ -1,0 +1,106 @@
+//! The folder: hand-written files, the engine with its JavaScript side, the
+//! samples, and the gallery in the page.
+
+use std::fs;
+use std::path::Path;
+
+use igvm_web::model::document::Document;
+use igvm_web::model::focus::Subject;
+use igvm_web::model::machine::{Loaded, first_platform};
+use igvm_web::model::picture::Picture;
+use igvm_web::view::{Card, gallery};
+use wasm_bindgen_cli_support::Bindgen;
+
+/// Where the gallery goes in `index.html`.
+const GALLERY: &str = "<!-- gallery -->";
+
+/// What people may look at without a file of their own.
+struct Sample {
+    name: String,
+    title: String,
+    bytes: Vec<u8>,
+}
+
+/// Writes the folder anew.
+pub(crate) fn run(wasm: &Path, www: &Path, out: &Path) -> Result<(), String> {
+    let write = |name: &str, bytes: &[u8]| {
+        let path = out.join(name);
+        fs::write(&path, bytes)
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    };
+    if out.exists() {
+        fs::remove_dir_all(out)
+            .map_err(|error| format!("{} cannot be emptied: {error}", out.display()))?;
+    }
+    fs::create_dir_all(out.join("samples"))
+        .map_err(|error| format!("{} cannot be created: {error}", out.display()))?;
+
+    // A worker without modules: they still start slower, and not everywhere.
+    Bindgen::new()
+        .input_path(wasm)
+        .no_modules(true)
+        .map_err(|error| error.to_string())?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(out)
+        .map_err(|error| format!("wasm-bindgen cannot read {}: {error}", wasm.display()))?;
+
+    let (good, broken) = (good(), broken());
+    for sample in good.iter().chain(&broken) {
+        write(&format!("samples/{}.igvm", sample.name), &sample.bytes)?;
+    }
+    let entries = fs::read_dir(www).map_err(|error| format!("{}: {error}", www.display()))?;
+    for entry in entries.flatten() {
+        let bytes = fs::read(entry.path())
+            .map_err(|error| format!("{} cannot be read: {error}", entry.path().display()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == "index.html" {
+            let page = String::from_utf8_lossy(&bytes);
+            let cards = |samples: &[Sample]| samples.iter().map(card).collect::<Vec<_>>();
+            let gallery = gallery(&cards(&good), &cards(&broken)).into_string();
+            write(&name, page.replace(GALLERY, &gallery).as_bytes())?;
+        } else {
+            write(&name, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// All samples but the very large ones.
+fn good() -> Vec<Sample> {
+    let committed = igvm_samples::all().iter().filter(|sample| sample.committed);
+    committed
+        .map(|sample| Sample {
+            name: sample.name.to_owned(),
+            title: sample.title.to_owned(),
+            bytes: (sample.build)(),
+        })
+        .collect()
+}
+
+/// One sample for each rule, with what the rule says.
+fn broken() -> Vec<Sample> {
+    let book = igvm_analysis::report::RulesReport::new();
+    igvm_samples::broken::all()
+        .map(|sample| {
+            let rule = book.rules.iter().find(|rule| rule.rule == sample.rule);
+            Sample {
+                name: sample.name(),
+                title: rule.map_or_else(String::new, |rule| rule.summary.to_owned()),
+                bytes: (sample.build)(),
+            }
+        })
+        .collect()
+}
+
+fn card(sample: &Sample) -> Card {
+    let subject = Subject::Sample(sample.name.clone());
+    let len = sample.bytes.len() as u64;
+    let document = Document::open(subject, len, Box::new(sample.bytes.clone())).ok();
+    let picture = document.and_then(|document| {
+        let loaded = Loaded::new(&document, first_platform(&document)?).ok()?;
+        Some(Picture::new(&loaded.state))
+    });
+    Card { name: sample.name.clone(), title: sample.title.clone(), picture }
+}

@@ -1,0 +1,301 @@
+//! The focus: what the page looks at, and its form in the address bar.
+//!
+//! Version 1 is a list of `key=value`, joined by `&` and percent-encoded:
+//! `#v=1&sample=hello-long64&pane=processors&platform=native&register=0.rip`.
+//! A link without `v` is of version 1. Keys that are not known and values that
+//! are not understood are passed over, so that a link from a newer page shows
+//! at least the file.
+
+use std::fmt;
+
+use igvm_core::defs::IgvmPlatformType;
+use igvm_core::platform::{platform_by_name, platform_name};
+use igvm_core::x86::Register;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// The version of links that this page writes.
+const VERSION: &str = "1";
+
+/// Bytes of a fragment that are looked at.
+const FRAGMENT_MAX: usize = 4096;
+
+/// What stands in a value as it is.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// What the page looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Focus {
+    /// The file.
+    pub subject: Option<Subject>,
+    /// The pane in use.
+    pub pane: Pane,
+    /// The platform; `None` for the one that is shown first.
+    pub platform: Option<IgvmPlatformType>,
+    /// What is selected, in every pane at once.
+    pub selection: Option<Selection>,
+}
+
+/// A file by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A built-in one.
+    Sample(String),
+    /// One that a person opened. Only the name: its bytes are theirs.
+    File(String),
+}
+
+impl Subject {
+    /// The name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Sample(name) | Self::File(name) => name,
+        }
+    }
+}
+
+/// The panes, in the order of their digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pane {
+    /// What it is, in words, and what is wrong with it.
+    #[default]
+    Overview,
+    /// The variable headers.
+    Headers,
+    /// Guest memory.
+    Memory,
+    /// Registers.
+    Processors,
+}
+
+impl Pane {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Overview, Self::Headers, Self::Memory, Self::Processors];
+
+    /// The name in links.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Headers => "headers",
+            Self::Memory => "memory",
+            Self::Processors => "processors",
+        }
+    }
+
+    /// The name on the screen.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Headers => "Headers",
+            Self::Memory => "Memory",
+            Self::Processors => "Processors",
+        }
+    }
+}
+
+/// The one thing that is selected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// A header, by index.
+    Header(u32),
+    /// A register of a processor.
+    Register(u32, Register),
+    /// A guest physical address.
+    Guest(u64),
+    /// An offset in the file.
+    File(u64),
+}
+
+/// A link that this page cannot follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownVersion(String);
+
+impl fmt::Display for UnknownVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "this link is of version {}, and this page understands version {VERSION}; reload the \
+             page, or choose a file",
+            self.0.escape_debug()
+        )
+    }
+}
+
+impl Focus {
+    /// Reads a fragment, with or without its `#`.
+    ///
+    /// # Errors
+    /// Only when it says that it is of another version.
+    pub fn parse(fragment: &str) -> Result<Self, UnknownVersion> {
+        let fragment = fragment.strip_prefix('#').unwrap_or(fragment);
+        let cut =
+            (0..=fragment.len().min(FRAGMENT_MAX)).rev().find(|at| fragment.is_char_boundary(*at));
+        let mut focus = Self::default();
+        for part in fragment[..cut.unwrap_or(0)].split('&') {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            let value = percent_decode_str(value).decode_utf8_lossy();
+            match key {
+                "v" if value != VERSION => return Err(UnknownVersion(value.into_owned())),
+                "sample" if is_sample_name(&value) => {
+                    focus.subject = Some(Subject::Sample(value.into_owned()));
+                }
+                "file" if !value.is_empty() => {
+                    focus.subject = Some(Subject::File(value.into_owned()));
+                }
+                "pane" => {
+                    let named = Pane::ALL.into_iter().find(|pane| pane.name() == value);
+                    focus.pane = named.unwrap_or_default();
+                }
+                "platform" => focus.platform = platform(&value),
+                _ => focus.selection = selection(key, &value).or(focus.selection),
+            }
+        }
+        Ok(focus)
+    }
+
+    /// The link to this focus, with `#`.
+    pub fn href(&self) -> String {
+        let Some(subject) = &self.subject else { return "#".to_owned() };
+        let escaped = |text| utf8_percent_encode(text, ESCAPED);
+        let mut text = match subject {
+            Subject::Sample(name) => format!("#v={VERSION}&sample={}", escaped(name)),
+            Subject::File(name) => format!("#v={VERSION}&file={}", escaped(name)),
+        };
+        text += &format!("&pane={}", self.pane.name());
+        if let Some(platform) = self.platform {
+            text += &match platform_name(platform) {
+                Some(name) => format!("&platform={name}"),
+                None => format!("&platform={:#x}", platform.0),
+            };
+        }
+        if let Some(selection) = self.selection {
+            text += &match selection {
+                Selection::Header(index) => format!("&header={index}"),
+                Selection::Register(vp_index, register) => {
+                    format!("&register={vp_index}.{register}")
+                }
+                Selection::Guest(gpa) => format!("&guest={gpa:#x}"),
+                Selection::File(offset) => format!("&file-offset={offset:#x}"),
+            };
+        }
+        text
+    }
+
+    /// The same, in another pane.
+    pub fn in_pane(&self, pane: Pane) -> Self {
+        Self { pane, ..self.clone() }
+    }
+
+    /// The same, with something selected.
+    pub fn on(&self, selection: Selection) -> Self {
+        Self { selection: Some(selection), ..self.clone() }
+    }
+
+    /// The same, with another platform. What was selected may not be there.
+    pub fn for_platform(&self, platform: IgvmPlatformType) -> Self {
+        Self { platform: Some(platform), ..self.clone() }
+    }
+}
+
+/// Samples are fetched by their names, so these are plain.
+fn is_sample_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+}
+
+fn platform(text: &str) -> Option<IgvmPlatformType> {
+    platform_by_name(text).or_else(|| {
+        let number = text.strip_prefix("0x")?;
+        u8::from_str_radix(number, 16).ok().map(IgvmPlatformType)
+    })
+}
+
+fn selection(key: &str, value: &str) -> Option<Selection> {
+    let hex = || u64::from_str_radix(value.strip_prefix("0x")?, 16).ok();
+    match key {
+        "header" => value.parse().ok().map(Selection::Header),
+        "register" => {
+            let (vp_index, name) = value.split_once('.')?;
+            Some(Selection::Register(vp_index.parse().ok()?, Register::by_name(name)?))
+        }
+        "guest" => hex().map(Selection::Guest),
+        "file-offset" => hex().map(Selection::File),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn subjects() -> impl Strategy<Value = Subject> {
+        prop_oneof![
+            "[a-zA-Z0-9-]{1,40}".prop_map(Subject::Sample),
+            ".{1,80}".prop_map(Subject::File),
+        ]
+    }
+
+    fn selections() -> impl Strategy<Value = Selection> {
+        let register = (0..Register::ALL.len()).prop_map(|at| Register::ALL[at]);
+        prop_oneof![
+            any::<u32>().prop_map(Selection::Header),
+            (any::<u32>(), register).prop_map(|(vp, name)| Selection::Register(vp, name)),
+            any::<u64>().prop_map(Selection::Guest),
+            any::<u64>().prop_map(Selection::File),
+        ]
+    }
+
+    prop_compose! {
+        fn focuses()(
+            subject in subjects(),
+            pane in 0..Pane::ALL.len(),
+            platform in proptest::option::of(any::<u8>().prop_map(IgvmPlatformType)),
+            selection in proptest::option::of(selections()),
+        ) -> Focus {
+            Focus { subject: Some(subject), pane: Pane::ALL[pane], platform, selection }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_focus_survives_the_address_bar(focus in focuses()) {
+            let href = focus.href();
+            prop_assert!(href.is_ascii() && !href.contains([' ', '"', '<', '%']) || href.contains('%'));
+            prop_assert_eq!(Focus::parse(&href), Ok(focus));
+        }
+
+        #[test]
+        fn any_fragment_gives_a_focus_that_is_stable(fragment in "\\PC{0,200}|[#&=%a-z0-9.]{0,200}") {
+            if let Ok(focus) = Focus::parse(&fragment)
+                && focus.subject.is_some()
+            {
+                prop_assert_eq!(Focus::parse(&focus.href()), Ok(focus));
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_of_version_1_stays() {
+        let focus = Focus {
+            subject: Some(Subject::Sample("hello-long64".into())),
+            pane: Pane::Processors,
+            platform: Some(IgvmPlatformType::SEV_SNP),
+            selection: Some(Selection::Register(0, Register::Rip)),
+        };
+        let href = "#v=1&sample=hello-long64&pane=processors&platform=sev-snp&register=0.rip";
+        assert_eq!(focus.href(), href);
+        assert_eq!(Focus::parse(href), Ok(focus));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_passed_over() {
+        let focus = Focus::parse("#sample=a&pane=sideways&header=-1&guest=12&colour=red").unwrap();
+        assert_eq!(focus.subject, Some(Subject::Sample("a".into())));
+        assert_eq!((focus.pane, focus.selection), (Pane::Overview, None));
+        // A name that would leave the folder of the samples.
+        assert_eq!(Focus::parse("#sample=..%2Fsecret").unwrap().subject, None);
+        assert_eq!(Focus::parse(&"é".repeat(5000)).unwrap(), Focus::default());
+        let error = Focus::parse("#v=2&sample=a").unwrap_err().to_string();
+        assert!(error.starts_with("this link is of version 2,"), "{error}");
+    }
+}

@@ -1,0 +1,10 @@
+//! What is open and what is looked at. Knows nothing of markup or of browsers.
+
+pub mod blocks;
+pub mod document;
+pub mod filter;
+pub mod focus;
+pub mod machine;
+pub mod picture;
+pub mod related;
+pub mod window;

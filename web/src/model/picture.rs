@@ -1,0 +1,295 @@
+//! The guest's address space as a picture: a bar on which empty stretches are
+//! folded and everything else is as long as the logarithm of its size.
+//!
+//! A page among gigabytes stays visible, and a picture has the same few marks
+//! however many extents there are.
+
+use igvm_analysis::report::{ExtentView, StateReport};
+use igvm_core::span::Span;
+
+/// Most marks in a lane; more are merged, those closest together first.
+const MARKS_MAX: usize = 120;
+
+/// Length of a fold.
+const FOLD: f64 = 7.0;
+
+/// What a range is, for colour and letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Bytes of the file.
+    File,
+    /// Zeroes that the file writes.
+    Zero,
+    /// What the host says.
+    Parameter,
+    /// Page tables changed by relocation.
+    Fixup,
+    /// Several kinds, too close together to tell apart.
+    Mixed,
+    /// Must be memory: REQUIRED_MEMORY.
+    Required,
+    /// For reporting errors: ERROR_RANGE.
+    ErrorRange,
+    /// Written more than once.
+    Overlap,
+}
+
+impl Kind {
+    /// The letter that stands with the colour.
+    pub const fn letter(self) -> char {
+        match self {
+            Self::File => 'F',
+            Self::Zero => 'Z',
+            Self::Parameter => 'P',
+            Self::Fixup => 'T',
+            Self::Mixed => 'M',
+            Self::Required => 'R',
+            Self::ErrorRange => 'E',
+            Self::Overlap => '!',
+        }
+    }
+
+    /// The name, in the style sheet too.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Zero => "zero",
+            Self::Parameter => "parameter",
+            Self::Fixup => "fixup",
+            Self::Mixed => "mixed",
+            Self::Required => "required",
+            Self::ErrorRange => "error",
+            Self::Overlap => "overlap",
+        }
+    }
+
+    /// What it means.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::File => "bytes of the file",
+            Self::Zero => "zeroes",
+            Self::Parameter => "what the host says",
+            Self::Fixup => "relocated page tables",
+            Self::Mixed => "several sources",
+            Self::Required => "required memory",
+            Self::ErrorRange => "error range",
+            Self::Overlap => "written twice",
+        }
+    }
+
+    /// The kind of an extent of written memory.
+    pub fn of(extent: &ExtentView) -> Self {
+        match extent.source {
+            "file" => Self::File,
+            "parameter" => Self::Parameter,
+            "fixup" => Self::Fixup,
+            _ => Self::Zero,
+        }
+    }
+
+    /// Whether it stands beside the bar of written memory, not on it.
+    pub const fn is_beside(self) -> bool {
+        matches!(self, Self::Required | Self::ErrorRange | Self::Overlap)
+    }
+}
+
+/// A range on the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Guest physical addresses.
+    pub span: Span,
+    /// What they are.
+    pub kind: Kind,
+    /// How many ranges of the machine it stands for.
+    pub ranges: u32,
+}
+
+/// An empty stretch, folded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fold {
+    /// Where it starts on the picture.
+    pub at: f64,
+    /// The addresses that are not drawn.
+    pub span: Span,
+}
+
+/// The picture. Places on it go from 0 to 1000.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Picture {
+    /// Ranges, by lane and address.
+    pub marks: Vec<Mark>,
+    /// Empty stretches.
+    pub folds: Vec<Fold>,
+    /// Addresses and their places, both ascending.
+    stops: Vec<(u64, f64)>,
+}
+
+impl Picture {
+    /// Draws a machine.
+    pub fn new(state: &StateReport) -> Self {
+        let extents = |extents: &[ExtentView], kind: fn(&ExtentView) -> Kind| {
+            let mark = |extent: &ExtentView| mark(extent.gpa.0, extent.length.0, kind(extent));
+            coarse(extents.iter().map(mark).collect())
+        };
+        let mut overlaps: Vec<Mark> = state
+            .overlaps
+            .iter()
+            .filter(|overlap| overlap.area.is_none())
+            .map(|overlap| mark(overlap.gpa.0, overlap.length.0, Kind::Overlap))
+            .collect();
+        overlaps.sort_by_key(|mark| mark.span);
+        let lanes = [
+            extents(&state.memory, Kind::of),
+            extents(&state.required_memory, |_| Kind::Required),
+            extents(&state.error_ranges, |_| Kind::ErrorRange),
+            coarse(overlaps),
+        ];
+        Self::of(lanes.concat())
+    }
+
+    fn of(marks: Vec<Mark>) -> Self {
+        let mut stops: Vec<u64> =
+            marks.iter().flat_map(|mark| [mark.span.start, mark.span.end()]).collect();
+        stops.sort_unstable();
+        stops.dedup();
+        let covered = covered(&marks);
+        let (mut at, mut places, mut folds) = (0.0, Vec::new(), Vec::new());
+        for pair in stops.windows(2) {
+            let span = Span::between(pair[0], pair[1]);
+            places.push((pair[0], at));
+            if covered.iter().any(|range| range.contains_span(span)) {
+                at += length(span.len);
+            } else {
+                folds.push(Fold { at, span });
+                at += FOLD;
+            }
+        }
+        places.extend(stops.last().map(|last| (*last, at)));
+        let scale = if at > 0.0 { 1000.0 / at } else { 0.0 };
+        places.iter_mut().for_each(|(_, place)| *place *= scale);
+        folds.iter_mut().for_each(|fold| fold.at *= scale);
+        Self { marks, folds, stops: places }
+    }
+
+    /// The place of an address; `None` beyond both ends.
+    pub fn place(&self, gpa: u64) -> Option<f64> {
+        let after = self.stops.partition_point(|(start, _)| *start <= gpa);
+        let (start, from) = *self.stops.get(after.checked_sub(1)?)?;
+        match self.stops.get(after) {
+            Some((end, to)) => {
+                let part = (gpa - start) as f64 / (end - start) as f64;
+                Some(from + (to - from) * part)
+            }
+            None => (gpa == start).then_some(from),
+        }
+    }
+}
+
+fn mark(gpa: u64, len: u64, kind: Kind) -> Mark {
+    Mark { span: Span::new(gpa, len), kind, ranges: 1 }
+}
+
+/// A page is 10 long, and each doubling adds 4.
+fn length(len: u64) -> f64 {
+    10.0 + 4.0 * (len as f64 / 4096.0).max(1.0).log2()
+}
+
+/// The union of all marks, by address.
+fn covered(marks: &[Mark]) -> Vec<Span> {
+    let mut spans: Vec<Span> = marks.iter().map(|mark| mark.span).collect();
+    spans.sort_unstable();
+    let mut union: Vec<Span> = Vec::new();
+    for span in spans {
+        match union.last_mut() {
+            Some(last) if span.start <= last.end() => {
+                last.len = last.end().max(span.end()) - last.start;
+            }
+            _ => union.push(span),
+        }
+    }
+    union
+}
+
+/// Merges neighbours until few enough are left. Widest gaps stay.
+fn coarse(marks: Vec<Mark>) -> Vec<Mark> {
+    if marks.len() <= MARKS_MAX {
+        return marks;
+    }
+    let gap = |at: usize| marks[at].span.start.saturating_sub(marks[at - 1].span.end());
+    let mut breaks: Vec<usize> = (1..marks.len()).collect();
+    breaks.sort_by_key(|at| (std::cmp::Reverse(gap(*at)), *at));
+    breaks.truncate(MARKS_MAX - 1);
+    breaks.sort_unstable();
+    let mut merged: Vec<Mark> = Vec::with_capacity(MARKS_MAX);
+    for (at, mark) in marks.iter().enumerate() {
+        match merged.last_mut() {
+            Some(last) if breaks.binary_search(&at).is_err() => {
+                last.span.len = mark.span.end().max(last.span.end()) - last.span.start;
+                last.ranges += 1;
+                if last.kind != mark.kind {
+                    last.kind = Kind::Mixed;
+                }
+            }
+            _ => merged.push(*mark),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Ranges in order and apart.
+    fn lanes() -> impl Strategy<Value = Vec<Mark>> {
+        let piece = (0..1_u64 << 40, 1..1_u64 << 34, 0..3_u8);
+        prop::collection::vec(piece, 0..400).prop_map(|pieces| {
+            let mut at = 0;
+            let place = |(gap, len, kind): (u64, u64, u8)| {
+                let start = at + gap % (1 << (gap % 41));
+                at = start + len;
+                let kinds = [Kind::File, Kind::Zero, Kind::Parameter];
+                mark(start, len, kinds[usize::from(kind)])
+            };
+            pieces.into_iter().map(place).collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn everything_is_drawn_once_and_in_order(marks in lanes()) {
+            let drawn = coarse(marks.clone());
+            prop_assert!(drawn.len() <= MARKS_MAX);
+            prop_assert_eq!(drawn.iter().map(|m| m.ranges as usize).sum::<usize>(), marks.len());
+            prop_assert!(drawn.windows(2).all(|two| two[0].span.end() <= two[1].span.start));
+            for mark in &marks {
+                prop_assert!(drawn.iter().any(|m| m.span.contains_span(mark.span)));
+            }
+            let picture = Picture::of(drawn.clone());
+            let mut last = 0.0;
+            for mark in &drawn {
+                let (start, end) = (picture.place(mark.span.start), picture.place(mark.span.end()));
+                let (start, end) = (start.unwrap(), end.unwrap());
+                prop_assert!(last <= start && start < end && end <= 1000.001);
+                last = end;
+            }
+            prop_assert!(drawn.is_empty() || (last - 1000.0).abs() < 0.001);
+        }
+    }
+
+    #[test]
+    fn gaps_are_folded() {
+        let picture = Picture::of(vec![
+            mark(0x1000, 0x1000, Kind::File),
+            mark(0xffff_f000, 0x1000, Kind::Zero),
+        ]);
+        assert_eq!(picture.folds.len(), 1);
+        assert_eq!(picture.folds[0].span, Span::between(0x2000, 0xffff_f000));
+        assert_eq!(picture.place(0xfff), None);
+        assert!(picture.place(0x1000) < picture.place(0x1800));
+        assert_eq!(picture.place(0x1_0000_0001), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! The bar on top: which file, which platform, the verdict; and the panes.
+
+use igvm_analysis::report::{FileView, Size};
+use igvm_core::platform::platform_by_name;
+use maud::{Markup, html};
+
+use super::View;
+use super::parts::count;
+use crate::model::focus::{Focus, Pane};
+
+/// File, platform, verdict.
+pub fn bar(view: View<'_>) -> Markup {
+    let file = FileView::new(&view.document.file());
+    let chosen = view.loaded.map(|loaded| loaded.platform);
+    html! {
+        span.file-name title=(view.document.subject.name()) { (view.document.subject.name()) }
+        span.dim.file-size { (Size(file.file_size.0)) }
+        @if !file.platforms.is_empty() {
+            nav.switch aria-label="Platform" {
+                @for platform in &file.platforms {
+                    @if let Some(typ) = platform_by_name(&platform.name) {
+                        @let focus = Focus { selection: None, ..view.focus.for_platform(typ) };
+                        a href=(focus.href()) aria-current=[(Some(typ) == chosen).then_some("true")] {
+                            (platform.name)
+                        }
+                    }
+                }
+            }
+        }
+        (verdict(view))
+    }
+}
+
+/// The verdict in a word, leading to the findings.
+fn verdict(view: View<'_>) -> Markup {
+    let findings = view.findings;
+    let (class, sign, word) = match (findings.errors, findings.warnings) {
+        (0, 0) => ("sound", "✓", "sound".to_owned()),
+        (0, warnings) => ("warned", "!", count(warnings, "warning")),
+        (errors, _) => ("broken", "✕", format!("broken, {}", count(errors, "error"))),
+    };
+    let focus = view.focus.in_pane(Pane::Overview);
+    html! {
+        a class={ "verdict v-" (class) } href=(focus.href()) { b aria-hidden="true" { (sign) } " " (word) }
+    }
+}
+
+/// The panes, by their digits.
+pub fn tabs(focus: &Focus) -> Markup {
+    html! {
+        @for (at, pane) in Pane::ALL.into_iter().enumerate() {
+            a href=(focus.in_pane(pane).href()) data-key=(at + 1)
+                aria-current=[(pane == focus.pane).then_some("page")]
+                aria-keyshortcuts=(at + 1) { (pane.title()) }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The variable headers: a window of rows, the selected one opened.
+
+use igvm_analysis::report::{fields, summary};
+use igvm_core::defs::IgvmVariableHeaderType;
+use igvm_core::file::Header;
+use igvm_core::wire::{HeaderSection, kind_name};
+use maud::{Markup, html};
+
+use super::View;
+use super::parts::{count, file, hex, space};
+use crate::model::focus::{Focus, Selection};
+use crate::model::related::guest_range;
+use crate::model::window::{ROW, window};
+
+/// The filters above the rows.
+pub fn headers(view: View<'_>) -> Markup {
+    let all = u64::from(view.document.header_count());
+    html! {
+        div.filters {
+            label { span.dim { "Type" }
+                select #filter-kind data-change="filter-kind" {
+                    option value="" selected[view.filter.kind.is_none()] { "all" }
+                    @for (kind, number) in view.kinds {
+                        option value=(kind) selected[view.filter.kind == Some(*kind)] {
+                            (name_of(*kind)) " (" (number) ")"
+                        }
+                    }
+                }
+            }
+            @if let Some(loaded) = view.loaded {
+                label {
+                    input #filter-platform type="checkbox" data-change="filter-platform" checked[view.filter.mask.is_some()];
+                    " only for " (loaded.state.platform)
+                }
+            }
+            span.dim.tally role="status" {
+                @match view.shown {
+                    Some(shown) => { (shown.len()) " of " (count(all, "header")) },
+                    None => (count(all, "header")),
+                }
+                @if !view.filter.text.trim().is_empty() { ", with “" (view.filter.text.trim()) "”" }
+            }
+        }
+        div.scroller #scroller data-scroll="headers" tabindex="0" role="region" aria-label="Headers" {
+            ol.rows.headers data-region="rows" {}
+        }
+    }
+}
+
+fn name_of(kind: u32) -> String {
+    kind_name(IgvmVariableHeaderType(kind)).map_or_else(|| format!("type {kind:#x}"), str::to_owned)
+}
+
+/// Pixels that the opened header takes beyond its row.
+pub fn detail_height(view: View<'_>, index: u32) -> u64 {
+    view.document.header(index).map_or(0, |header| {
+        let data = view.document.file().data_range(&header, view.document.data());
+        (fields(&header).len() as u64 + 2 + u64::from(data.is_some())) * ROW
+    })
+}
+
+/// The rows that are seen.
+pub fn header_rows(view: View<'_>) -> Markup {
+    let total = view.shown.map_or(view.document.header_count() as usize, <[u32]>::len);
+    let row_of = |index: u32| match view.shown {
+        Some(shown) => shown.binary_search(&index).ok().map(|row| row as u64),
+        None => (u64::from(index) < total as u64).then_some(u64::from(index)),
+    };
+    let open = match view.focus.selection {
+        Some(Selection::Header(index)) => {
+            row_of(index).map(|row| (row, detail_height(view, index)))
+        }
+        _ => None,
+    };
+    let window = window(total as u64, open, view.viewport);
+    let index_at = |row: u64| view.shown.map_or(row as u32, |shown| shown[row as usize]);
+    html! {
+        @if total == 0 { li.empty { "No header passes the filters." } }
+        (space(window.above))
+        @for row in window.first..window.first + window.count {
+            @if let Some(header) = view.document.header(index_at(row)) {
+                (one_row(view, &header, row, total, open.is_some_and(|(open, _)| open == row)))
+            }
+        }
+        (space(window.below))
+    }
+}
+
+fn one_row(view: View<'_>, header: &Header<'_>, row: u64, total: usize, open: bool) -> Markup {
+    let data = view.document.file().data_range(header, view.document.data());
+    let focus = match open {
+        true => Focus { selection: None, ..view.focus.clone() },
+        false => view.focus.on(Selection::Header(header.index)),
+    };
+    let related = view.related.header == Some(header.index);
+    html! {
+        li class=[related.then_some("related")] aria-posinset=(row + 1) aria-setsize=(total) {
+            a.row #{ "header-" (header.index) } href=(focus.href()) aria-expanded=(open) {
+                span.index { (header.index) }
+                span.offset { (hex(header.raw.offset.into())) }
+                span.kind { (section(header)) (name_of(header.typ().0)) @if header.raw.optional { span.dim { " optional" } } }
+                span.summary { (summary(header, data)) }
+            }
+            @if open { (detail(view, header)) }
+        }
+    }
+}
+
+fn section(header: &Header<'_>) -> Markup {
+    let section = header.section();
+    let (class, letter) = match section {
+        HeaderSection::Platform => ("s-platform", 'P'),
+        HeaderSection::Initialization => ("s-init", 'I'),
+        HeaderSection::Directive => ("s-directive", 'D'),
+        HeaderSection::Unassigned => ("s-unknown", '?'),
+    };
+    html! { b class={ "chip " (class) } title={ (section) " header" } { (letter) } }
+}
+
+/// Every field with its name in the specification, value, meaning and place.
+fn detail(view: View<'_>, header: &Header<'_>) -> Markup {
+    let data = view.document.file().data_range(header, view.document.data());
+    let range = header.range();
+    html! {
+        div.detail {
+            div.line.dim {
+                "bytes " (hex(range.start)) "–" (hex(range.end().saturating_sub(1))) " of the file, value of "
+                (count(header.raw.value.len() as u64, "byte"))
+                @if !header.raw.padding.is_empty() { ", then " (count(header.raw.padding.len() as u64, "byte")) " of padding" }
+            }
+            @for field in fields(header) {
+                div.line.field {
+                    span.place { (file(view.focus, field.file_offset.0)) }
+                    span.name { (field.name) }
+                    span.value title=(field.value) { (field.value) }
+                    span.meaning { @if let Some(meaning) = &field.meaning { (meaning) } }
+                }
+            }
+            @if let Some(data) = data {
+                div.line {
+                    span.dim { "data in the file: " } (file(view.focus, data.start)) "–" (hex(data.end().saturating_sub(1)))
+                }
+            }
+            div.line {
+                @match guest_range(header, view.loaded) {
+                    Some(guest) => {
+                        span.dim { "guest memory: " }
+                        (super::parts::guest_span(&view.focus.in_pane(crate::model::focus::Pane::Memory), guest))
+                    },
+                    None => span.dim { "writes no guest memory" },
+                }
+            }
+        }
+    }
+}

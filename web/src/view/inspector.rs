@@ -1,0 +1,195 @@
+//! What is selected, where it comes from, and what it is elsewhere.
+
+use igvm_analysis::report::{Size, summary};
+use igvm_core::data::FileData;
+use igvm_core::span::Span;
+use igvm_core::wire::kind_name;
+use igvm_core::x86::{Register, RegisterFile, RegisterValue, bits};
+use maud::{Markup, html};
+
+use super::View;
+use super::parts::{chip, file, guest, header, hex, wide_hex};
+use super::processors::{meaning, width};
+use crate::model::focus::{Focus, Pane, Selection};
+use crate::model::picture::Kind;
+
+/// Bytes that are shown of a selected place.
+const PEEK: u64 = 64;
+
+/// The pane on the right.
+pub fn inspector(view: View<'_>) -> Markup {
+    let nothing = Focus { selection: None, ..view.focus.clone() };
+    html! {
+        @match view.focus.selection {
+            None => {
+                h2 { "Nothing selected" }
+                p.dim { "Choose a register, an address, a header or a byte of the file: here stands where it comes from, and every pane shows it." }
+            }
+            Some(selection) => {
+                a.close href=(nothing.href()) aria-label="Select nothing" { "×" }
+                @match selection {
+                    Selection::Header(index) => (of_header(view, index)),
+                    Selection::Register(vp_index, register) => (of_register(view, vp_index, register)),
+                    Selection::Guest(gpa) => (of_guest(view, gpa)),
+                    Selection::File(offset) => (of_file(view, offset)),
+                }
+                (chain(view))
+            }
+        }
+    }
+}
+
+/// From the header to the machine, each step a link.
+fn chain(view: View<'_>) -> Markup {
+    let related = view.related;
+    html! {
+        @if related.header.is_some() {
+            h3 { "Where it is" }
+            ol.chain {
+                @if let Some(index) = related.header {
+                    li { (header(&view.focus.in_pane(Pane::Headers), index)) }
+                }
+                @if let Some(bytes) = related.file { li { span.dim { "file " } (place(&file(view.focus, bytes.start), bytes)) } }
+                @if let Some(memory) = related.guest {
+                    li { span.dim { "guest " } (place(&guest(&view.focus.in_pane(Pane::Memory), memory.start), memory)) }
+                }
+                @if let Some((vp_index, register)) = related.register {
+                    li {
+                        span.dim { "processor " (vp_index) ", " }
+                        a href=(view.focus.in_pane(Pane::Processors).href()) { (register.name()) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn place(link: &Markup, span: Span) -> Markup {
+    html! { (link) @if span.len > 1 { span.dim { ", " (Size(span.len)) } } }
+}
+
+fn of_header(view: View<'_>, index: u32) -> Markup {
+    let Some(header) = view.document.header(index) else {
+        return html! { h2 { "Header " (index) } p { "This file has no such header." } };
+    };
+    let data = view.document.file().data_range(&header, view.document.data());
+    html! {
+        h2 { "Header " (index) }
+        p { strong { (kind_name(header.typ()).unwrap_or("unknown type")) } br; (summary(&header, data)) }
+        @if let Some(data) = data {
+            h3 { "Its data, " (Size(data.len)) " at file " (file(view.focus, data.start)) }
+            (file_peek(view, data.start, data.len))
+        }
+    }
+}
+
+fn of_register(view: View<'_>, vp_index: u32, register: Register) -> Markup {
+    let Some(processor) = view.loaded.and_then(|loaded| loaded.processor(vp_index)) else {
+        return html! { h2 { (register.name()) } p { "This host starts no processor " (vp_index) "." } };
+    };
+    let value = processor.registers.get(register);
+    let reset = RegisterFile::reset(vp_index == 0).get(register);
+    html! {
+        h2 { (register.name()) span.dim { " of processor " (vp_index) } }
+        p.value { (shown(register, value)) }
+        @if value == reset {
+            p.dim { "the same as after reset" }
+        } @else {
+            p.dim { "after reset: " (shown(register, reset)) }
+        }
+        @match (value, bits::names(register)) {
+            (RegisterValue::Integer(value), names) if !names.is_empty() => ul.bit-list {
+                @for (bit, name, meaning) in names {
+                    @let set = value >> bit & 1;
+                    li class=(if set == 1 { "set" } else { "clear" }) {
+                        span.bit-number { (bit) } span.bit-value { (set) } code { (name) } span { (meaning) }
+                    }
+                }
+            },
+            (RegisterValue::Segment(segment), _) => p { (meaning(&segment)) },
+            (RegisterValue::Integer(value), _) if value != 0 => p { "as an address: " (guest(&view.focus.in_pane(Pane::Memory), value)) },
+            _ => {}
+        }
+        @if view.related.header.is_none() { p.dim { "No header gives this value." } }
+    }
+}
+
+fn shown(register: Register, value: RegisterValue) -> Markup {
+    match value {
+        RegisterValue::Integer(value) => wide_hex(value, width(register)),
+        RegisterValue::Segment(segment) => html! {
+            (wide_hex(segment.selector.into(), 2)) " base " (hex(segment.base))
+            " limit " (hex(segment.limit.into())) " attributes " (hex(segment.attributes.into()))
+        },
+        RegisterValue::Table(table) => {
+            html! { "base " (hex(table.base)) " limit " (hex(table.limit.into())) }
+        }
+    }
+}
+
+fn of_guest(view: View<'_>, gpa: u64) -> Markup {
+    let loaded = view.loaded;
+    let extent = loaded.and_then(|loaded| loaded.extent_at(gpa));
+    html! {
+        h2 { "Guest " (hex(gpa)) }
+        @match extent {
+            Some(extent) => {
+                p {
+                    (chip(Kind::of(extent))) (Kind::of(extent).meaning())
+                    @if let Some(parameter) = extent.parameter { ", " (parameter) }
+                    ", in " (hex(extent.gpa.0)) "–" (hex(extent.gpa.0.saturating_add(extent.length.0 - 1)))
+                }
+                @if let Some(loaded) = loaded {
+                    @let len = PEEK.min(extent.length.0 - (gpa - extent.gpa.0));
+                    (dump(loaded.read(view.document, gpa, len as usize), gpa))
+                }
+            }
+            None if loaded.is_some_and(|loaded| loaded.is_memory(gpa)) => p { "Memory that no header writes: it reads as zero." },
+            None => p { "The guest has no memory here." },
+        }
+    }
+}
+
+fn of_file(view: View<'_>, offset: u64) -> Markup {
+    html! {
+        h2 { "File " (hex(offset)) }
+        @if offset >= view.document.file().file_len() {
+            p { "The file ends before this." }
+        } @else {
+            p {
+                @match (view.document.header_at(offset), view.related.header) {
+                    (Some(header), _) => { "in the bytes of header " (header.index) },
+                    (None, Some(_)) => "data",
+                    (None, None) if offset < view.document.file().fixed().len() => "in the fixed header",
+                    (None, None) => "nothing that reaches this machine's memory",
+                }
+            }
+            (file_peek(view, offset, u64::MAX))
+        }
+    }
+}
+
+fn file_peek(view: View<'_>, offset: u64, len: u64) -> Markup {
+    let left = view.document.file().file_len().saturating_sub(offset);
+    let mut bytes = vec![0; len.min(PEEK).min(left) as usize];
+    dump(view.document.data().read_at(offset, &mut bytes).is_ok().then_some(bytes), offset)
+}
+
+/// Bytes in hexadecimal and as text.
+fn dump(bytes: Option<Vec<u8>>, start: u64) -> Markup {
+    html! {
+        @match bytes {
+            None => p.bad { "The browser cannot read these bytes." },
+            Some(bytes) => pre.dump tabindex="0" aria-label="Bytes" {
+                @for (at, line) in bytes.chunks(8).enumerate() {
+                    span.dim { (format!("{:>8x}  ", start + at as u64 * 8)) }
+                    @for byte in line { (format!("{byte:02x} ")) }
+                    @for _ in line.len()..8 { "   " }
+                    " "
+                    @for byte in line { (if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '·' }) }
+                    "\n"
+                }
+            },
+        }
+    }
+}

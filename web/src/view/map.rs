@@ -1,0 +1,108 @@
+//! The address space as a bar, lying or standing.
+
+use igvm_analysis::report::Size;
+use igvm_core::span::Span;
+use maud::{Markup, html};
+
+use crate::model::focus::{Focus, Selection};
+use crate::model::picture::{Kind, Mark, Picture};
+
+/// Pixels across the bar of written memory, and where the marks beside it are.
+const BAR: (f64, f64) = (8.0, 36.0);
+const BESIDE: (f64, f64) = (48.0, 8.0);
+/// Pixels across everything.
+const ACROSS: f64 = 60.0;
+
+/// The least that a mark is long, of 1000.
+const SHORTEST: f64 = 3.0;
+
+/// The bar lying down. Marks are links if there is a focus to change.
+pub fn horizontal(picture: &Picture, focus: Option<&Focus>, selected: Option<Span>) -> Markup {
+    html! {
+        svg.map.lying viewBox={ "0 0 1000 " (ACROSS) } preserveAspectRatio="none"
+            role="group" aria-label="Guest address space, empty stretches folded" {
+            (content(picture, focus, selected, |along, across| {
+                [along.0, across.0, along.1, across.1]
+            }))
+        }
+    }
+}
+
+/// The bar standing, low addresses at the bottom.
+pub fn vertical(picture: &Picture, focus: Option<&Focus>, selected: Option<Span>) -> Markup {
+    html! {
+        svg.map.standing viewBox={ "0 0 " (ACROSS) " 1000" } preserveAspectRatio="none"
+            role="group" aria-label="Guest address space, empty stretches folded, low addresses below" {
+            (content(picture, focus, selected, |along, across| {
+                [across.0, 1000.0 - along.0 - along.1, across.1, along.1]
+            }))
+        }
+    }
+}
+
+/// Start and length.
+type Stretch = (f64, f64);
+
+fn content(
+    picture: &Picture,
+    focus: Option<&Focus>,
+    selected: Option<Span>,
+    turn: impl Fn(Stretch, Stretch) -> [f64; 4],
+) -> Markup {
+    let shape = |class: &str, along: Stretch, across: Stretch| {
+        let [x, y, width, height] = turn(along, across).map(|n| (n * 100.0).round() / 100.0);
+        html! { rect class=(class) x=(x) y=(y) width=(width) height=(height) {} }
+    };
+    let place = |gpa: u64| picture.place(gpa).unwrap_or(0.0);
+    let stretch = |span: Span| {
+        let start = place(span.start);
+        (start, (place(span.end()) - start).max(SHORTEST))
+    };
+    html! {
+        @for fold in &picture.folds {
+            g {
+                title { "nothing for " (Size(fold.span.len)) }
+                (shape("fold", (fold.at, place(fold.span.end()) - fold.at), (BAR.0 + BAR.1 / 2.0 - 1.0, 2.0)))
+            }
+        }
+        @for mark in &picture.marks {
+            @let across = if mark.kind.is_beside() { BESIDE } else { BAR };
+            @let drawn = html! {
+                title { (told(mark)) }
+                (shape(&format!("k-{}", mark.kind.name()), stretch(mark.span), across))
+            };
+            @match focus {
+                Some(focus) => {
+                    a href=(focus.on(Selection::Guest(mark.span.start)).href()) aria-label=(told(mark)) { (drawn) }
+                }
+                None => g { (drawn) }
+            }
+        }
+        @if let Some(selected) = selected
+            && let (Some(start), Some(end)) = (picture.place(selected.start), picture.place(selected.end())) {
+            (shape("selected", (start, (end - start).max(SHORTEST)), (2.0, ACROSS - 4.0)))
+        }
+    }
+}
+
+fn told(mark: &Mark) -> String {
+    let kind = mark.kind.meaning();
+    let many = match mark.ranges {
+        1 => String::new(),
+        ranges => format!(", {ranges} ranges"),
+    };
+    format!("{}, {}, {kind}{many}", mark.span, Size(mark.span.len))
+}
+
+/// What the colours on a picture mean.
+pub(super) fn legend(picture: &Picture) -> Markup {
+    let mut kinds: Vec<Kind> = picture.marks.iter().map(|mark| mark.kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    html! {
+        ul.legend {
+            @for kind in kinds { li { (super::parts::chip(kind)) " " (kind.meaning()) } }
+            @if !picture.folds.is_empty() { li { span.fold-sign aria-hidden="true" {} " nothing, folded" } }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! From the model to markup, by pure functions. No script and no style in it:
+//! every link is a focus in the address bar.
+
+mod bar;
+mod gallery;
+mod headers;
+mod inspector;
+mod map;
+mod memory;
+mod overview;
+mod parts;
+mod processors;
+
+use igvm_analysis::report::FindingsReport;
+use std::collections::BTreeMap;
+
+use crate::model::document::Document;
+use crate::model::filter::Filter;
+use crate::model::focus::Focus;
+use crate::model::machine::Loaded;
+use crate::model::picture::Picture;
+use crate::model::related::Related;
+use crate::model::window::Viewport;
+
+pub use bar::{bar, tabs};
+pub use gallery::{Card, gallery};
+pub use headers::{detail_height, header_rows, headers};
+pub use inspector::inspector;
+pub use map::{horizontal, vertical};
+pub use memory::{memory, memory_row_count, memory_rows};
+pub use overview::overview;
+pub use processors::processors;
+
+/// Everything that a view looks at.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The file.
+    pub document: &'a Document,
+    /// Its machine; `None` where the file has no platform to load for.
+    pub loaded: Option<&'a Loaded>,
+    /// The picture of that machine.
+    pub picture: &'a Picture,
+    /// What the rule book says.
+    pub findings: &'a FindingsReport,
+    /// What is looked at.
+    pub focus: &'a Focus,
+    /// What belongs to the selection.
+    pub related: Related,
+    /// Which headers are shown.
+    pub filter: &'a Filter,
+    /// Their indices; `None` for all.
+    pub shown: Option<&'a [u32]>,
+    /// The types of header there are, and how often.
+    pub kinds: &'a BTreeMap<u32, u32>,
+    /// What is seen of the list.
+    pub viewport: Viewport,
+}

@@ -1,0 +1,178 @@
+// The screen's side: hands what a person does to the worker, and puts the
+// markup that comes back into its regions. It knows nothing of IGVM.
+'use strict';
+
+const byId = (id) => document.getElementById(id);
+const region = (name) => document.querySelector(`[data-region="${name}"]`);
+const message = byId('message');
+
+let worker;
+
+function start() {
+  worker = new Worker('worker.js');
+  worker.onmessage = ({ data }) => {
+    if (typeof data === 'string') {
+      show(JSON.parse(data));
+    } else {
+      // The engine ended. A new one takes its place; the page stays usable.
+      worker.terminate();
+      start();
+      document.body.dataset.state = 'empty';
+      say(`The engine stopped: ${data.stopped}. Open the file again, or another one.`);
+    }
+  };
+  worker.onerror = () => say('The engine cannot be started. Is the folder of this page complete?');
+}
+
+// Work that takes a moment is announced, but only then.
+let announce;
+function send(event) {
+  clearTimeout(announce);
+  announce = setTimeout(() => document.body.classList.add('busy'), 200);
+  worker.postMessage(event);
+}
+
+function say(sentence) {
+  message.textContent = sentence;
+}
+
+function show(update) {
+  clearTimeout(announce);
+  document.body.classList.remove('busy');
+  say(update.error ?? '');
+  if (!update.regions) return;
+  const samePane = document.body.dataset.pane === update.pane;
+  for (const [name, markup] of update.regions) put(region(name), markup, samePane);
+  document.body.dataset.state = update.open ? 'open' : 'empty';
+  document.body.dataset.pane = update.pane;
+  document.body.dataset.selected = update.selected;
+  document.title = update.title;
+  if (update.fragment && update.fragment !== location.hash) {
+    const address = update.fragment === '#' ? location.pathname + location.search : update.fragment;
+    history[update.replace ? 'replaceState' : 'pushState'](null, '', address);
+  }
+  if (document.activeElement !== search) search.value = update.search;
+  if (update.scroll !== undefined) {
+    const scroller = byId('scroller');
+    if (scroller) scroller.scrollTop = update.scroll;
+  }
+  measure();
+}
+
+// Replaces the content of a region; what had the keyboard keeps it.
+function put(element, markup, keepPlace) {
+  if (!element) return;
+  const held = element.contains(document.activeElement) ? document.activeElement : null;
+  const key = held && (held.id || held.getAttribute('href'));
+  const { scrollTop } = element;
+  element.innerHTML = markup;
+  element.scrollTop = keepPlace ? scrollTop : 0;
+  if (!key) return;
+  const links = element.querySelectorAll('[id], a[href]');
+  const same = [...links].find((link) => link.id === key || link.getAttribute('href') === key);
+  (same ?? element.closest('[tabindex]') ?? byId('pane')).focus({ preventScroll: true });
+}
+
+// The list that is scrolled, told to the engine at most once a frame.
+let scrolling = false;
+let seen = '';
+function measure() {
+  const scroller = byId('scroller');
+  if (!scroller) {
+    seen = '';
+    return;
+  }
+  const { scrollTop: top, clientHeight: height } = scroller;
+  if (seen === `${top} ${height}`) return;
+  seen = `${top} ${height}`;
+  send({ action: 'scroll', top, height });
+}
+function scrolled() {
+  if (scrolling) return;
+  scrolling = true;
+  requestAnimationFrame(() => {
+    scrolling = false;
+    measure();
+  });
+}
+document.addEventListener('scroll', scrolled, { capture: true, passive: true });
+addEventListener('resize', scrolled);
+
+// Following a link, Back and Forward all arrive here.
+addEventListener('hashchange', go);
+function go() {
+  send({ action: 'go', fragment: location.hash });
+}
+
+function open(file) {
+  if (file) send({ action: 'open', file });
+}
+byId('file').addEventListener('change', ({ target }) => {
+  open(target.files[0]);
+  target.value = '';
+});
+addEventListener('dragover', (event) => {
+  event.preventDefault();
+  document.body.classList.add('dragging');
+});
+addEventListener('dragleave', (event) => {
+  if (!event.relatedTarget) document.body.classList.remove('dragging');
+});
+addEventListener('drop', (event) => {
+  event.preventDefault();
+  document.body.classList.remove('dragging');
+  open(event.dataTransfer.files[0]);
+});
+
+document.addEventListener('change', ({ target }) => {
+  const action = target.dataset.change;
+  if (action) send({ action, value: target.type === 'checkbox' ? target.checked : target.value });
+});
+const search = byId('search');
+search.addEventListener('input', () => send({ action: 'filter-text', value: search.value }));
+
+const help = byId('help');
+byId('help-open').addEventListener('click', () => help.showModal());
+
+const root = document.documentElement;
+function theme(name) {
+  if (name) root.dataset.theme = name;
+}
+try {
+  theme(localStorage.getItem('theme'));
+} catch {
+  // A browser may keep nothing; the system's wish holds then.
+}
+byId('theme').addEventListener('click', () => {
+  const dark = root.dataset.theme
+    ? root.dataset.theme === 'dark'
+    : matchMedia('(prefers-color-scheme: dark)').matches;
+  theme(dark ? 'light' : 'dark');
+  try {
+    localStorage.setItem('theme', root.dataset.theme);
+  } catch {
+    // As above.
+  }
+});
+
+const keys = {
+  '/': () => search.focus(),
+  '?': () => help.showModal(),
+  o: () => byId('file').click(),
+  Escape: () => document.querySelector('.inspector .close')?.click(),
+};
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (event.target.matches('input:not([type=checkbox]), select')) {
+    if (event.key === 'Escape') event.target.blur();
+    return;
+  }
+  const tab = document.querySelector(`.tabs [data-key="${CSS.escape(event.key)}"]`);
+  const act = tab ? () => tab.click() : keys[event.key];
+  if (!act || (document.body.dataset.state === 'empty' && event.key === '/')) return;
+  event.preventDefault();
+  act();
+});
+
+start();
+if (location.hash.length > 1) go();
