@@ -27,15 +27,6 @@ pub trait Image {
     fn registers(&self, vp_index: u32) -> Option<RegisterFile>;
 }
 
-/// Memory for `bytes` of RAM: from 0 up to 3 GiB, the rest from 4 GiB on, with
-/// the hole between them for firmware and devices.
-pub fn ram_layout(bytes: u64) -> Vec<Span> {
-    const HOLE: Span = Span::between(3 << 30, 4 << 30);
-    let low = Span::new(0, bytes.min(HOLE.start));
-    let high = Span::new(HOLE.end(), bytes.saturating_sub(HOLE.start));
-    [low, high].into_iter().filter(|span| !span.is_empty()).collect()
-}
-
 /// Why there was no first instruction.
 #[derive(Debug)]
 pub enum BootError {

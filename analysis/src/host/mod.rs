@@ -130,11 +130,6 @@ impl HostTables {
         })
     }
 
-    /// What it was made from.
-    pub fn description(&self) -> &HostDescription {
-        &self.description
-    }
-
     /// The host as the loader wants it.
     pub fn host(&self) -> Host<'_> {
         Host {

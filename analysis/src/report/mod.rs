@@ -17,4 +17,4 @@ pub use state::{
     AreaView, ExtentView, InsertionView, OriginView, OverlapView, ProblemView, ProcessorView,
     RangeView, RegionView, StateReport,
 };
-pub use walk::{EntryView, MappingView, WalkReport};
+pub use walk::{EntryView, WalkReport};

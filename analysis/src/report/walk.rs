@@ -3,7 +3,7 @@
 use std::fmt;
 
 use igvm_core::x86::RegisterFile;
-use igvm_core::x86::paging::{self, Entry, Mapping, PhysicalMemory};
+use igvm_core::x86::paging::{self, Entry, PhysicalMemory};
 use serde::Serialize;
 
 use super::number::{Hex, Size};
@@ -43,19 +43,6 @@ pub struct EntryView {
     pub flags: Vec<&'static str>,
 }
 
-/// A run of mapped addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MappingView {
-    /// First linear address.
-    pub linear: Hex,
-    /// First guest physical address.
-    pub physical: Hex,
-    /// Bytes.
-    pub length: Hex,
-    /// `rwxs`.
-    pub rights: String,
-}
-
 impl WalkReport {
     /// Walks to `linear`.
     pub fn new(
@@ -84,17 +71,6 @@ impl From<&Entry> for EntryView {
             gpa: Hex(entry.gpa),
             value: Hex(entry.raw),
             flags: entry.flags().collect(),
-        }
-    }
-}
-
-impl From<Mapping> for MappingView {
-    fn from(mapping: Mapping) -> Self {
-        Self {
-            linear: Hex(mapping.linear),
-            physical: Hex(mapping.physical),
-            length: Hex(mapping.len),
-            rights: mapping.rights.to_string(),
         }
     }
 }

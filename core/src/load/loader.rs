@@ -24,6 +24,7 @@ use crate::data::FileData;
 use crate::file::{Header, HeaderRef, Headers, IgvmFile, page_len};
 use crate::span::Span;
 use crate::wire::{ParameterKind, Value};
+use crate::x86::PagingMode;
 
 /// Storage that a load fills; it needs no particular content.
 #[derive(Debug)]
@@ -413,18 +414,14 @@ impl<D: FileData + ?Sized> Loader<'_, '_, D> {
         &mut self,
         tables: &Region,
     ) -> Result<Result<(), (u64, FixupFailure)>, LoadError> {
-        const PAGING: u64 = 1 << 31;
-        const LONG_MODE_ENABLE: u64 = 1 << 8;
-        const FIVE_LEVEL: u64 = 1 << 12;
         let Some(processor) = self.machine.processors.get(usize::from(tables.vp_index)) else {
             return Ok(Err((0, FixupFailure::NotLongMode)));
         };
         let registers = processor.registers;
-        if registers.cr0 & PAGING == 0 || registers.efer & LONG_MODE_ENABLE == 0 {
-            return Ok(Err((0, FixupFailure::NotLongMode)));
-        }
-        if registers.cr4 & FIVE_LEVEL != 0 {
-            return Ok(Err((0, FixupFailure::FiveLevel)));
+        match PagingMode::of(&registers) {
+            PagingMode::Level4 => {}
+            PagingMode::Level5 => return Ok(Err((0, FixupFailure::FiveLevel))),
+            _ => return Ok(Err((0, FixupFailure::NotLongMode))),
         }
         let used_len = tables.page_tables.unwrap_or(0);
         let Some(used) = used_len
