@@ -11,35 +11,73 @@ let worker;
 function start() {
   worker = new Worker('worker.js');
   worker.onmessage = ({ data }) => {
-    if (typeof data === 'string') {
-      show(JSON.parse(data));
-    } else {
-      // The engine ended. A new one takes its place; the page stays usable.
-      worker.terminate();
-      start();
-      document.body.dataset.state = 'empty';
-      say(`The engine stopped: ${data.stopped}. Open the file again, or another one.`);
-    }
+    if (data.update) show(JSON.parse(data.update), data.number);
+    else if (data.download) save(data.download, data.name);
+    else restart(data.stopped);
   };
   worker.onerror = () => say('The engine cannot be started. Is the folder of this page complete?');
+}
+
+// The engine ended. A new one takes its place; the page stays usable.
+function restart(reason) {
+  worker.terminate();
+  start();
+  progress(null);
+  document.body.dataset.state = 'empty';
+  history.replaceState(null, '', location.pathname + location.search);
+  address = '';
+  say(`The engine stopped: ${reason}. Open the file again, or another one.`);
 }
 
 // Work that takes a moment is announced, but only then.
 let announce;
 function send(event) {
+  announce ??= setTimeout(() => progress({ what: 'Working' }), 200);
+  sent += 1;
+  worker.postMessage({ ...event, number: sent });
+}
+
+// Events are numbered: an answer to one from before the last change of the
+// address bar does not change it back.
+let sent = 0;
+let moved = 0;
+let address = '';
+
+const shownProgress = byId('progress');
+function progress(working) {
   clearTimeout(announce);
-  announce = setTimeout(() => document.body.classList.add('busy'), 200);
-  worker.postMessage(event);
+  announce = null;
+  shownProgress.hidden = !working;
+  if (!working) return;
+  const bar = shownProgress.querySelector('progress');
+  shownProgress.querySelector('span').textContent = `${working.what} …`;
+  if (working.part === undefined) bar.removeAttribute('value');
+  else bar.value = working.part;
+}
+
+// Hands a file to the person.
+function save(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // The browser has taken hold of it by then.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function say(sentence) {
   message.textContent = sentence;
 }
 
-function show(update) {
-  clearTimeout(announce);
-  document.body.classList.remove('busy');
-  say(update.error ?? '');
+function show(update, number) {
+  if (!update.working) {
+    progress(null);
+  } else if (shownProgress.hidden) {
+    announce ??= setTimeout(() => progress(update.working), 200);
+  } else {
+    progress(update.working);
+  }
+  if (update.error || !update.working) say(update.error ?? '');
   if (!update.regions) return;
   const samePane = document.body.dataset.pane === update.pane;
   for (const [name, markup] of update.regions) put(region(name), markup, samePane);
@@ -47,9 +85,11 @@ function show(update) {
   document.body.dataset.pane = update.pane;
   document.body.dataset.selected = update.selected;
   document.title = update.title;
-  if (update.fragment && update.fragment !== location.hash) {
-    const address = update.fragment === '#' ? location.pathname + location.search : update.fragment;
-    history[update.replace ? 'replaceState' : 'pushState'](null, '', address);
+  const isOutdated = number < moved || location.hash !== address;
+  if (update.fragment && update.fragment !== location.hash && !isOutdated) {
+    const url = update.fragment === '#' ? location.pathname + location.search : update.fragment;
+    history[update.replace ? 'replaceState' : 'pushState'](null, '', url);
+    address = location.hash;
   }
   if (document.activeElement !== search) search.value = update.search;
   if (update.scroll !== undefined) {
@@ -101,7 +141,9 @@ addEventListener('resize', scrolled);
 // Following a link, Back and Forward all arrive here.
 addEventListener('hashchange', go);
 function go() {
-  send({ action: 'go', fragment: location.hash });
+  address = location.hash;
+  send({ action: 'go', fragment: address });
+  moved = sent;
 }
 
 function open(file) {
@@ -124,6 +166,26 @@ addEventListener('drop', (event) => {
   open(event.dataTransfer.files[0]);
 });
 
+// What stands in the panes: a form is an event with its fields, a button one
+// with its value, and some buttons copy.
+document.addEventListener('submit', (event) => {
+  const { target } = event;
+  if (!target.dataset.action) return;
+  event.preventDefault();
+  send({ action: target.dataset.action, ...Object.fromEntries(new FormData(target)) });
+  target.closest('dialog')?.close();
+});
+document.addEventListener('click', ({ target }) => {
+  const button = target.closest('button');
+  if (button?.dataset.act) send({ action: button.dataset.act, value: button.dataset.value ?? '' });
+  if (button?.dataset.copy !== undefined) copy(button);
+});
+async function copy(button) {
+  const text = button.dataset.copy || document.getElementById(button.dataset.copyOf)?.textContent;
+  const worked = await navigator.clipboard.writeText(text).then(() => true, () => false);
+  button.dataset.copied = worked ? 'copied' : 'not allowed';
+  setTimeout(() => delete button.dataset.copied, 1200);
+}
 document.addEventListener('change', ({ target }) => {
   const action = target.dataset.change;
   if (action) send({ action, value: target.type === 'checkbox' ? target.checked : target.value });
@@ -173,6 +235,9 @@ document.addEventListener('keydown', (event) => {
   event.preventDefault();
   act();
 });
+
+// Kept for when there is no network, where the browser allows it.
+navigator.serviceWorker?.register('offline.js').catch(() => {});
 
 start();
 if (location.hash.length > 1) go();

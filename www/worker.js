@@ -8,30 +8,48 @@ self.engineStopped = (reason) => { stopped = reason; };
 
 const ready = wasm_bindgen({ module_or_path: 'igvm_web_bg.wasm' }).then(() => new wasm_bindgen.Engine());
 
+// Milliseconds of long work before the next event has its turn.
+const SLICE = 40;
+
 // Events are dealt with one after the other, also those that fetch.
 let last = Promise.resolve();
-self.onmessage = ({ data }) => {
-  last = last.then(() => handle(data)).catch((error) => {
-    postMessage({ stopped: stopped || String(error) });
-  });
+const inTurn = (work) => {
+  last = last.then(work).catch((error) => postMessage({ stopped: stopped || String(error) }));
 };
+self.onmessage = ({ data }) => inTurn(() => handle(data));
 
 async function handle(event) {
   const engine = await ready;
-  if (event.action === 'open') {
-    postMessage(engine.open(event.file, event.file.name, false));
-    return;
+  let answer = event.action === 'open'
+    ? engine.open(event.file, event.file.name, false)
+    : engine.act(JSON.stringify(event));
+  let { fetch: sample } = JSON.parse(answer);
+  // A comparison can ask for two.
+  while (sample) {
+    answer = await fetched(engine, sample);
+    sample = JSON.parse(answer).fetch;
   }
-  const answer = engine.act(JSON.stringify(event));
-  const { fetch: sample } = JSON.parse(answer);
-  if (!sample) {
-    postMessage(answer);
-    return;
-  }
+  tell(engine, answer, event.number);
+}
+
+async function fetched(engine, sample) {
   const response = await fetch(`samples/${sample}.igvm`).catch(() => null);
-  if (!response || !response.ok) {
-    postMessage(engine.act(JSON.stringify({ action: 'missing', name: sample })));
-    return;
-  }
-  postMessage(engine.open(await response.blob(), sample, true));
+  if (!response || !response.ok) return engine.act(JSON.stringify({ action: 'missing', name: sample }));
+  return engine.open(await response.blob(), sample, true);
+}
+
+// Long work goes on behind the events that have arrived meanwhile.
+let waiting = false;
+const next = new MessageChannel();
+next.port1.onmessage = ({ data: number }) => inTurn(async () => {
+  waiting = false;
+  const engine = await ready;
+  tell(engine, engine.work(SLICE), number);
+});
+
+function tell(engine, answer, number) {
+  postMessage({ update: answer, number });
+  if (waiting || !JSON.parse(answer).working) return;
+  waiting = true;
+  next.port2.postMessage(number);
 }

@@ -8,6 +8,7 @@ use igvm_core::load::{
     StorageKind,
 };
 use igvm_core::wire::{HeaderSection, Value};
+use self_cell::{MutBorrow, self_cell};
 
 /// Problems that are kept; more are counted.
 const PROBLEMS_KEPT: usize = 10_000;
@@ -61,29 +62,46 @@ impl LoadStorage {
         host: &Host<'_>,
         mut work: impl FnMut(Storage<'_>) -> Result<R, LoadError>,
     ) -> Result<R, LoadError> {
+        self.prepare(file, host);
+        loop {
+            match work(self.lend()) {
+                Err(LoadError::StorageFull(kind)) if self.make_room(kind) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Makes room for what the host alone decides, and a little for the rest.
+    fn prepare(&mut self, file: &IgvmFile<'_>, host: &Host<'_>) {
         self.processors.resize(host.processors as usize, Processor::reset(0));
         self.fixups.resize(fixup_pages(file, host), [0; PAGE_SIZE_4K as usize]);
         grow(&mut self.extents, 8);
         grow(&mut self.areas, 1);
-        loop {
-            let storage = Storage {
-                extents: &mut self.extents,
-                areas: &mut self.areas,
-                processors: &mut self.processors,
-                fixups: &mut self.fixups,
-            };
-            match work(storage) {
-                Err(LoadError::StorageFull(StorageKind::Extents)) => {
-                    let wanted = self.extents.len() * 2;
-                    grow(&mut self.extents, wanted);
-                }
-                Err(LoadError::StorageFull(StorageKind::Areas)) => {
-                    let wanted = self.areas.len() * 2;
-                    grow(&mut self.areas, wanted);
-                }
-                other => return other,
-            }
+    }
+
+    fn lend(&mut self) -> Storage<'_> {
+        Storage {
+            extents: &mut self.extents,
+            areas: &mut self.areas,
+            processors: &mut self.processors,
+            fixups: &mut self.fixups,
         }
+    }
+
+    /// Doubles what was full; false for what never grows.
+    fn make_room(&mut self, kind: StorageKind) -> bool {
+        match kind {
+            StorageKind::Extents => {
+                let wanted = self.extents.len() * 2;
+                grow(&mut self.extents, wanted);
+            }
+            StorageKind::Areas => {
+                let wanted = self.areas.len() * 2;
+                grow(&mut self.areas, wanted);
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Loads a file and hands the machine to `then`.
@@ -104,6 +122,53 @@ impl LoadStorage {
                 load::load(file, data, platform, host, storage, &mut |p| problems.add(p))?;
             Ok(then(machine, problems))
         })
+    }
+}
+
+self_cell! {
+    /// A machine that is kept, with the storage it lies in.
+    pub struct KeptMachine {
+        owner: MutBorrow<LoadStorage>,
+        #[covariant]
+        dependent: Machine,
+    }
+}
+
+impl KeptMachine {
+    /// Loads a file, to look at the machine for as long as one likes.
+    ///
+    /// # Errors
+    /// When the file does not support the platform.
+    pub fn load<D: FileData + ?Sized>(
+        file: &IgvmFile<'_>,
+        data: &D,
+        platform: IgvmPlatformType,
+        host: &Host<'_>,
+    ) -> Result<(Self, Problems), LoadError> {
+        let mut storage = LoadStorage::new();
+        storage.prepare(file, host);
+        loop {
+            let mut problems = Problems::default();
+            let kept = Self::try_new_or_recover(MutBorrow::new(storage), |storage| {
+                let storage = storage.borrow_mut().lend();
+                load::load(file, data, platform, host, storage, &mut |p| problems.add(p))
+            });
+            match kept {
+                Ok(machine) => return Ok((machine, problems)),
+                Err((returned, error)) => {
+                    storage = returned.into_inner();
+                    match error {
+                        LoadError::StorageFull(kind) if storage.make_room(kind) => {}
+                        error => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Machine<'_> {
+        self.borrow_dependent()
     }
 }
 

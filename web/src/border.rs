@@ -44,6 +44,12 @@ impl Engine {
         }
     }
 
+    /// Goes on with long work for so many milliseconds.
+    pub fn work(&mut self, milliseconds: f64) -> String {
+        let end = js_sys::Date::now() + milliseconds;
+        json(&self.0.work(|| js_sys::Date::now() < end))
+    }
+
     /// Reacts to an event, given as JSON.
     pub fn act(&mut self, event: &str) -> String {
         match serde_json::from_str::<Event>(event) {

@@ -35,6 +35,8 @@ fn focuses(name: &str) -> Vec<Focus> {
         Some(Selection::Guest(u64::MAX)),
         Some(Selection::File(0x30)),
         Some(Selection::File(u64::MAX)),
+        Some(Selection::Linear(0x1000)),
+        Some(Selection::Linear(u64::MAX)),
     ];
     let panes = Pane::ALL.into_iter();
     panes
@@ -42,8 +44,8 @@ fn focuses(name: &str) -> Vec<Focus> {
             selections.map(|selection| Focus {
                 subject: Some(Subject::Sample(name.into())),
                 pane,
-                platform: None,
                 selection,
+                ..Focus::default()
             })
         })
         .collect()

@@ -130,6 +130,11 @@ impl HostTables {
         })
     }
 
+    /// What the tables were made of.
+    pub fn description(&self) -> &HostDescription {
+        &self.description
+    }
+
     /// The host as the loader wants it.
     pub fn host(&self) -> Host<'_> {
         Host {

@@ -25,23 +25,79 @@ impl Filter {
         self.kind.is_none() && self.mask.is_none() && self.text.trim().is_empty()
     }
 
+    fn passes(&self, words: &[String], document: &Document, header: &Header<'_>) -> bool {
+        self.kind.is_none_or(|kind| header.typ().0 == kind)
+            && self.mask.is_none_or(|mask| header.value().applies_to(mask))
+            && (words.is_empty() || {
+                let line = line(document, header).to_ascii_lowercase();
+                words.iter().all(|word| line.contains(word))
+            })
+    }
+}
+
+/// Headers that are looked at before the next look at the clock.
+const BATCH: u32 = 2048;
+
+/// The headers that pass a filter, found in steps: there may be a million.
+#[derive(Debug, Default)]
+pub struct Filtered {
+    filter: Filter,
+    words: Vec<String>,
+    shown: Vec<u32>,
+    /// The header that is looked at next.
+    next: u32,
+    stopped: bool,
+}
+
+impl Filtered {
+    /// Begins anew.
+    pub fn new(filter: Filter) -> Self {
+        let words = filter.text.split_whitespace().map(str::to_ascii_lowercase).collect();
+        Self { filter, words, ..Self::default() }
+    }
+
+    /// The filter.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// The indices of the headers that are shown; `None` for all.
-    pub fn apply(&self, document: &Document) -> Option<Vec<u32>> {
-        if self.is_empty() {
-            return None;
+    pub fn shown(&self) -> Option<&[u32]> {
+        (!self.filter.is_empty()).then_some(self.shown.as_slice())
+    }
+
+    /// Looks at some headers; false when there is nothing left to do.
+    pub fn step(&mut self, document: &Document) -> bool {
+        if self.is_done(document) {
+            return false;
         }
-        let words: Vec<String> =
-            self.text.split_whitespace().map(str::to_ascii_lowercase).collect();
-        let file = document.file();
-        let shown = file.headers().filter(|header| {
-            self.kind.is_none_or(|kind| header.typ().0 == kind)
-                && self.mask.is_none_or(|mask| header.value().applies_to(mask))
-                && (words.is_empty() || {
-                    let line = line(document, header).to_ascii_lowercase();
-                    words.iter().all(|word| line.contains(word))
-                })
-        });
-        Some(shown.map(|header| header.index).collect())
+        let end = self.next.saturating_add(BATCH).min(document.header_count());
+        let headers = (self.next..end).filter_map(|index| document.header(index));
+        let passing = headers.filter(|h| self.filter.passes(&self.words, document, h));
+        let passing: Vec<u32> = passing.map(|header| header.index).collect();
+        self.shown.extend(passing);
+        self.next = end;
+        true
+    }
+
+    /// How much is done, of 1; `None` when all is.
+    pub fn progress(&self, document: &Document) -> Option<f64> {
+        (!self.is_done(document))
+            .then(|| f64::from(self.next) / f64::from(document.header_count().max(1)))
+    }
+
+    fn is_done(&self, document: &Document) -> bool {
+        self.stopped || self.filter.is_empty() || self.next >= document.header_count()
+    }
+
+    /// Keeps what was found, and looks no further.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Whether it was stopped before its end.
+    pub fn is_incomplete(&self, document: &Document) -> bool {
+        self.stopped && self.next < document.header_count()
     }
 }
 
@@ -74,8 +130,12 @@ mod tests {
         let len = bytes.len() as u64;
         let document =
             Document::open(Subject::Sample("platforms".into()), len, Box::new(bytes)).unwrap();
-        let shown = |filter: Filter| filter.apply(&document).unwrap();
-        assert_eq!(Filter::default().apply(&document), None);
+        let shown = |filter: Filter| {
+            let mut filtered = Filtered::new(filter);
+            while filtered.step(&document) {}
+            filtered.shown().unwrap().to_vec()
+        };
+        assert_eq!(Filtered::new(Filter::default()).shown(), None);
         let contexts = shown(Filter { text: "vp_CONTEXT".into(), ..Filter::default() });
         assert_eq!(contexts.len(), 4);
         let vsm = shown(Filter { text: "context 0x228".into(), ..Filter::default() });

@@ -2,13 +2,18 @@
 //!
 //! Version 1 is a list of `key=value`, joined by `&` and percent-encoded:
 //! `#v=1&sample=hello-long64&pane=processors&platform=native&register=0.rip`.
+//! The host has the names that `kvm-runner` gives it (`cpus`, `memory`,
+//! `append`, `required-memory`, `relocate`); what is compared stands behind
+//! `with-sample` or `with-file` and `with-platform`.
 //! A link without `v` is of version 1. Keys that are not known and values that
 //! are not understood are passed over, so that a link from a newer page shows
 //! at least the file.
 
 use std::fmt;
 
+use igvm_analysis::host::HostDescription;
 use igvm_core::defs::IgvmPlatformType;
+use igvm_core::load::{Relocation, RequiredMemoryPolicy};
 use igvm_core::platform::{platform_by_name, platform_name};
 use igvm_core::x86::Register;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -17,7 +22,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 const VERSION: &str = "1";
 
 /// Bytes of a fragment that are looked at.
-const FRAGMENT_MAX: usize = 4096;
+const FRAGMENT_MAX: usize = 64 << 10;
 
 /// What stands in a value as it is.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
@@ -33,6 +38,19 @@ pub struct Focus {
     pub platform: Option<IgvmPlatformType>,
     /// What is selected, in every pane at once.
     pub selection: Option<Selection>,
+    /// The virtual machine that the file is loaded for.
+    pub host: HostDescription,
+    /// What the file is compared with.
+    pub with: Option<Other>,
+}
+
+/// The other side of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// The file; it may be the same one, for another platform.
+    pub subject: Subject,
+    /// The platform; `None` for the one that is shown first.
+    pub platform: Option<IgvmPlatformType>,
 }
 
 /// A file by name.
@@ -65,11 +83,34 @@ pub enum Pane {
     Memory,
     /// Registers.
     Processors,
+    /// How linear addresses become physical ones.
+    Paging,
+    /// Instructions.
+    Code,
+    /// Bytes of the file and of guest memory.
+    Hex,
+    /// The virtual machine around it, and what it is told.
+    Host,
+    /// Two files, or two platforms.
+    Compare,
+    /// What can be taken away.
+    Export,
 }
 
 impl Pane {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Overview, Self::Headers, Self::Memory, Self::Processors];
+    pub const ALL: [Self; 10] = [
+        Self::Overview,
+        Self::Headers,
+        Self::Memory,
+        Self::Processors,
+        Self::Paging,
+        Self::Code,
+        Self::Hex,
+        Self::Host,
+        Self::Compare,
+        Self::Export,
+    ];
 
     /// The name in links.
     pub const fn name(self) -> &'static str {
@@ -78,6 +119,12 @@ impl Pane {
             Self::Headers => "headers",
             Self::Memory => "memory",
             Self::Processors => "processors",
+            Self::Paging => "paging",
+            Self::Code => "code",
+            Self::Hex => "hex",
+            Self::Host => "host",
+            Self::Compare => "compare",
+            Self::Export => "export",
         }
     }
 
@@ -88,6 +135,12 @@ impl Pane {
             Self::Headers => "Headers",
             Self::Memory => "Memory",
             Self::Processors => "Processors",
+            Self::Paging => "Paging",
+            Self::Code => "Code",
+            Self::Hex => "Hex",
+            Self::Host => "Host",
+            Self::Compare => "Compare",
+            Self::Export => "Export",
         }
     }
 }
@@ -103,6 +156,8 @@ pub enum Selection {
     Guest(u64),
     /// An offset in the file.
     File(u64),
+    /// A linear address, as the boot processor sees it.
+    Linear(u64),
 }
 
 /// A link that this page cannot follow.
@@ -146,6 +201,18 @@ impl Focus {
                     focus.pane = named.unwrap_or_default();
                 }
                 "platform" => focus.platform = platform(&value),
+                "with-sample" if is_sample_name(&value) => {
+                    focus.with = Some(Other::new(Subject::Sample(value.into_owned())));
+                }
+                "with-file" if !value.is_empty() => {
+                    focus.with = Some(Other::new(Subject::File(value.into_owned())));
+                }
+                "with-platform" => {
+                    if let Some(other) = &mut focus.with {
+                        other.platform = platform(&value);
+                    }
+                }
+                _ if read_host(&mut focus.host, key, &value) => {}
                 _ => focus.selection = selection(key, &value).or(focus.selection),
             }
         }
@@ -162,10 +229,17 @@ impl Focus {
         };
         text += &format!("&pane={}", self.pane.name());
         if let Some(platform) = self.platform {
-            text += &match platform_name(platform) {
-                Some(name) => format!("&platform={name}"),
-                None => format!("&platform={:#x}", platform.0),
+            text += &format!("&platform={}", in_link(platform));
+        }
+        text += &host_in_link(&self.host);
+        if let Some(Other { subject, platform }) = &self.with {
+            text += &match subject {
+                Subject::Sample(name) => format!("&with-sample={}", escaped(name)),
+                Subject::File(name) => format!("&with-file={}", escaped(name)),
             };
+            if let Some(platform) = platform {
+                text += &format!("&with-platform={}", in_link(*platform));
+            }
         }
         if let Some(selection) = self.selection {
             text += &match selection {
@@ -175,6 +249,7 @@ impl Focus {
                 }
                 Selection::Guest(gpa) => format!("&guest={gpa:#x}"),
                 Selection::File(offset) => format!("&file-offset={offset:#x}"),
+                Selection::Linear(linear) => format!("&linear={linear:#x}"),
             };
         }
         text
@@ -190,10 +265,80 @@ impl Focus {
         Self { selection: Some(selection), ..self.clone() }
     }
 
+    /// The same, with nothing selected.
+    pub fn on_nothing(&self) -> Self {
+        Self { selection: None, ..self.clone() }
+    }
+
+    /// The same, compared with another.
+    pub fn compared_with(&self, other: Other) -> Self {
+        Self { pane: Pane::Compare, with: Some(other), ..self.clone() }
+    }
+
+    /// The same, for another host.
+    pub fn for_host(&self, host: HostDescription) -> Self {
+        Self { host, ..self.clone() }
+    }
+
     /// The same, with another platform. What was selected may not be there.
     pub fn for_platform(&self, platform: IgvmPlatformType) -> Self {
         Self { platform: Some(platform), ..self.clone() }
     }
+}
+
+impl Other {
+    /// A file, for the platform that is shown first.
+    pub fn new(subject: Subject) -> Self {
+        Self { subject, platform: None }
+    }
+}
+
+fn in_link(platform: IgvmPlatformType) -> String {
+    platform_name(platform).map_or_else(|| format!("{:#x}", platform.0), str::to_owned)
+}
+
+/// Takes one thing about the host; false if the key is about something else.
+fn read_host(host: &mut HostDescription, key: &str, value: &str) -> bool {
+    match key {
+        "cpus" => host.processors = value.parse().unwrap_or(host.processors),
+        "memory" => host.memory = hex(value).unwrap_or(host.memory),
+        "append" => value.clone_into(&mut host.command_line),
+        "required-memory" if value == "fail" => host.required_memory = RequiredMemoryPolicy::Fail,
+        "relocate" => host.relocations.extend(relocation(value)),
+        _ => return false,
+    }
+    true
+}
+
+/// What a link says about the host: only what is not as usual.
+fn host_in_link(host: &HostDescription) -> String {
+    let usual = HostDescription::default();
+    let mut text = String::new();
+    if host.processors != usual.processors {
+        text += &format!("&cpus={}", host.processors);
+    }
+    if host.memory != usual.memory {
+        text += &format!("&memory={:#x}", host.memory);
+    }
+    if !host.command_line.is_empty() {
+        text += &format!("&append={}", utf8_percent_encode(&host.command_line, ESCAPED));
+    }
+    if host.required_memory == RequiredMemoryPolicy::Fail {
+        text += "&required-memory=fail";
+    }
+    for Relocation { from, to } in &host.relocations {
+        text += &format!("&relocate={from:#x}-{to:#x}");
+    }
+    text
+}
+
+fn relocation(text: &str) -> Option<Relocation> {
+    let (from, to) = text.split_once('-')?;
+    Some(Relocation { from: hex(from)?, to: hex(to)? })
+}
+
+fn hex(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 /// Samples are fetched by their names, so these are plain.
@@ -209,15 +354,15 @@ fn platform(text: &str) -> Option<IgvmPlatformType> {
 }
 
 fn selection(key: &str, value: &str) -> Option<Selection> {
-    let hex = || u64::from_str_radix(value.strip_prefix("0x")?, 16).ok();
     match key {
         "header" => value.parse().ok().map(Selection::Header),
         "register" => {
             let (vp_index, name) = value.split_once('.')?;
             Some(Selection::Register(vp_index.parse().ok()?, Register::by_name(name)?))
         }
-        "guest" => hex().map(Selection::Guest),
-        "file-offset" => hex().map(Selection::File),
+        "guest" => hex(value).map(Selection::Guest),
+        "file-offset" => hex(value).map(Selection::File),
+        "linear" => hex(value).map(Selection::Linear),
         _ => None,
     }
 }
@@ -242,7 +387,36 @@ mod tests {
             (any::<u32>(), register).prop_map(|(vp, name)| Selection::Register(vp, name)),
             any::<u64>().prop_map(Selection::Guest),
             any::<u64>().prop_map(Selection::File),
+            any::<u64>().prop_map(Selection::Linear),
         ]
+    }
+
+    prop_compose! {
+        fn others()(
+            subject in subjects(),
+            platform in proptest::option::of(any::<u8>().prop_map(IgvmPlatformType)),
+        ) -> Other {
+            Other { subject, platform }
+        }
+    }
+
+    prop_compose! {
+        fn hosts()(
+            (processors, memory, fails) in (any::<u32>(), any::<u64>(), any::<bool>()),
+            command_line in ".{0,80}",
+            moves in prop::collection::vec((any::<u64>(), any::<u64>()), 0..3),
+        ) -> HostDescription {
+            HostDescription {
+                processors,
+                memory,
+                command_line,
+                required_memory: match fails {
+                    true => RequiredMemoryPolicy::Fail,
+                    false => RequiredMemoryPolicy::Create,
+                },
+                relocations: moves.into_iter().map(|(from, to)| Relocation { from, to }).collect(),
+            }
+        }
     }
 
     prop_compose! {
@@ -251,8 +425,11 @@ mod tests {
             pane in 0..Pane::ALL.len(),
             platform in proptest::option::of(any::<u8>().prop_map(IgvmPlatformType)),
             selection in proptest::option::of(selections()),
+            host in prop_oneof![Just(HostDescription::default()), hosts()],
+            with in proptest::option::of(others()),
         ) -> Focus {
-            Focus { subject: Some(subject), pane: Pane::ALL[pane], platform, selection }
+            let (subject, pane) = (Some(subject), Pane::ALL[pane]);
+            Focus { subject, pane, platform, selection, host, with }
         }
     }
 
@@ -281,8 +458,27 @@ mod tests {
             pane: Pane::Processors,
             platform: Some(IgvmPlatformType::SEV_SNP),
             selection: Some(Selection::Register(0, Register::Rip)),
+            ..Focus::default()
         };
         let href = "#v=1&sample=hello-long64&pane=processors&platform=sev-snp&register=0.rip";
+        assert_eq!(focus.href(), href);
+        assert_eq!(Focus::parse(href), Ok(focus.clone()));
+        let host = HostDescription {
+            processors: 4,
+            memory: 8 << 30,
+            command_line: "quiet a=b".into(),
+            required_memory: RequiredMemoryPolicy::Fail,
+            relocations: vec![Relocation { from: 0x10_0000, to: 0x4000_0000 }],
+        };
+        let other = Other {
+            platform: Some(IgvmPlatformType::NATIVE),
+            ..Other::new(Subject::File("yesterday's.igvm".into()))
+        };
+        let focus = focus.for_host(host).compared_with(other);
+        let href = "#v=1&sample=hello-long64&pane=compare&platform=sev-snp&cpus=4\
+                    &memory=0x200000000&append=quiet%20a%3Db&required-memory=fail\
+                    &relocate=0x100000-0x40000000&with-file=yesterday%27s.igvm\
+                    &with-platform=native&register=0.rip";
         assert_eq!(focus.href(), href);
         assert_eq!(Focus::parse(href), Ok(focus));
     }

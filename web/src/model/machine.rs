@@ -1,24 +1,49 @@
-//! The machine that a document makes, and where its first instruction is.
+//! The machine that a document makes, kept while it is looked at.
 
-use igvm_analysis::host::{HostDescription, HostTables};
-use igvm_analysis::loaded::{LoadStorage, Problems};
-use igvm_analysis::report::{ExtentView, FindingsReport, ProcessorView, StateReport};
+use std::fmt;
+
+use igvm_analysis::host::{HostDescription, HostError, HostTables};
+use igvm_analysis::loaded::KeptMachine;
+use igvm_analysis::report::{FindingsReport, ProcessorView, StateReport};
 use igvm_core::defs::IgvmPlatformType;
-use igvm_core::load::{Host, LoadError, Machine, Space, default_platform};
+use igvm_core::load::{
+    Extent, GuestMemory, Host, LoadError, Machine, Processor, Space, default_platform,
+};
 use igvm_core::x86::paging;
 use igvm_core::x86::{Mode, RegisterFile};
 
+use super::blocks::Blocks;
 use super::document::Document;
 
-/// What a document makes on a platform.
-#[derive(Debug)]
+/// Every so many extents the address of one is kept, to find any by number.
+const STRIDE: usize = 1024;
+
+/// What a document makes on a platform of a host.
 pub struct Loaded {
     /// The platform.
     pub platform: IgvmPlatformType,
-    /// The machine, as `kvm-runner state` has it.
+    /// The machine, as `kvm-runner state` has it, but for the extents: those
+    /// are asked for when they are shown.
     pub state: StateReport,
     /// The first instruction of the boot processor.
     pub entry: Option<Entry>,
+    /// How many extents wrote guest memory, and how many bytes.
+    pub written: Written,
+    kept: KeptMachine,
+    host: HostTables,
+    /// The start of every [`STRIDE`]th extent of guest memory.
+    starts: Vec<u64>,
+}
+
+/// What the file writes into guest memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Extents.
+    pub extents: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Bytes below 4 GiB.
+    pub low: u64,
 }
 
 /// Where a processor starts.
@@ -38,6 +63,24 @@ pub struct Entry {
     pub written: bool,
 }
 
+/// Why there is no machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoMachine {
+    /// The file does not support the platform.
+    Load(LoadError),
+    /// The host that was described cannot be.
+    Host(HostError),
+}
+
+impl fmt::Display for NoMachine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => error.fmt(f),
+            Self::Host(error) => error.fmt(f),
+        }
+    }
+}
+
 /// The platform that is shown where none is chosen: native, or the first.
 pub fn first_platform(document: &Document) -> Option<IgvmPlatformType> {
     let file = document.file();
@@ -45,73 +88,119 @@ pub fn first_platform(document: &Document) -> Option<IgvmPlatformType> {
     default_platform(&file).or_else(first)
 }
 
-/// Loads a document, and looks at the machine while it is there.
-///
-/// # Errors
-/// When the file does not support the platform.
-fn with_machine<R>(
-    document: &Document,
-    platform: IgvmPlatformType,
-    mut look: impl FnMut(&Machine<'_>, &Host<'_>, &Problems) -> R,
-) -> Result<R, LoadError> {
-    let tables = host_tables();
-    let host = tables.host();
-    LoadStorage::new().load(
-        &document.file(),
-        document.data(),
-        platform,
-        &host,
-        |machine, problems| look(&machine, &host, &problems),
-    )
-}
-
-/// The host that nobody has described: one processor, 256 MiB.
-fn host_tables() -> HostTables {
-    HostTables::new(HostDescription::default()).expect("the default description is of a machine")
-}
-
 impl Loaded {
-    /// Loads a document.
+    /// Loads a document for a host.
     ///
     /// # Errors
-    /// When the file does not support the platform.
-    pub fn new(document: &Document, platform: IgvmPlatformType) -> Result<Self, LoadError> {
-        with_machine(document, platform, |machine, host, problems| Self {
+    /// When the file does not support the platform, or no such host can be.
+    pub fn new(
+        document: &Document,
+        platform: IgvmPlatformType,
+        host: &HostDescription,
+    ) -> Result<Self, NoMachine> {
+        let tables = HostTables::new(host.clone()).map_err(NoMachine::Host)?;
+        let host = tables.host();
+        let (kept, problems) =
+            KeptMachine::load(&document.file(), document.data(), platform, &host)
+                .map_err(NoMachine::Load)?;
+        let machine = kept.machine();
+        let (mut written, mut starts) = (Written::default(), Vec::new());
+        for (at, extent) in machine.image().extents(Space::Guest).enumerate() {
+            written.extents += 1;
+            written.bytes += extent.span.len;
+            written.low += extent.span.len * u64::from(extent.span.start < 4 << 30);
+            if at % STRIDE == 0 {
+                starts.push(extent.span.start);
+            }
+        }
+        Ok(Self {
             platform,
-            state: StateReport::new(machine, host, problems),
-            entry: entry(machine, document, host),
+            state: StateReport::outline(machine, &host, &problems),
+            entry: entry(machine, document, &host),
+            written,
+            starts,
+            kept,
+            host: tables,
         })
     }
 
-    /// A processor by number.
+    /// The machine itself.
+    pub fn machine(&self) -> &Machine<'_> {
+        self.kept.machine()
+    }
+
+    /// The host it was loaded for.
+    pub fn host(&self) -> Host<'_> {
+        self.host.host()
+    }
+
+    /// What was said about that host.
+    pub fn host_description(&self) -> &HostDescription {
+        self.host.description()
+    }
+
+    /// A processor by number, decoded.
     pub fn processor(&self, vp_index: u32) -> Option<&ProcessorView> {
         self.state.processors.iter().find(|processor| processor.vp_index == vp_index)
     }
 
+    /// The registers of the processor that starts first.
+    pub fn boot_registers(&self) -> Option<&RegisterFile> {
+        self.machine().boot_processor().map(|processor: &Processor| &processor.registers)
+    }
+
+    /// The extents of an address space, by address.
+    pub fn extents(&self, space: Space) -> impl Iterator<Item = &Extent> {
+        self.machine().image().extents(space)
+    }
+
+    /// The extents of guest memory from the `number`th.
+    pub fn extents_from(&self, number: u64) -> impl Iterator<Item = &Extent> {
+        let number = number as usize;
+        let start = self.starts.get(number / STRIDE).copied();
+        start
+            .into_iter()
+            .flat_map(|start| self.machine().image().extents_from(Space::Guest, start))
+            .skip(number % STRIDE)
+    }
+
+    /// The number of the first extent of guest memory that ends above `gpa`.
+    pub fn extent_number(&self, gpa: u64) -> u64 {
+        let block = self.starts.partition_point(|start| *start <= gpa).saturating_sub(1);
+        let first = (block * STRIDE) as u64;
+        let before = self.extents_from(first).take_while(|extent| extent.span.end() <= gpa);
+        first + before.count() as u64
+    }
+
     /// The extent that wrote the byte at `gpa`.
-    pub fn extent_at(&self, gpa: u64) -> Option<&ExtentView> {
-        let memory = &self.state.memory;
-        let after = memory.partition_point(|extent| extent.gpa.0 <= gpa);
-        let extent = memory.get(after.checked_sub(1)?)?;
-        (gpa - extent.gpa.0 < extent.length.0).then_some(extent)
+    pub fn extent_at(&self, gpa: u64) -> Option<&Extent> {
+        self.machine().image().extent_at(Space::Guest, gpa)
     }
 
     /// Whether the guest has memory at `gpa`.
     pub fn is_memory(&self, gpa: u64) -> bool {
-        self.state
-            .guest_memory
-            .iter()
-            .any(|range| gpa.checked_sub(range.gpa.0).is_some_and(|at| at < range.length.0))
+        self.machine().is_memory(gpa, &self.host.host())
+    }
+
+    /// Looks at guest memory.
+    pub fn with_memory<R>(
+        &self,
+        document: &Document,
+        look: impl FnOnce(&GuestMemory<'_, Blocks>) -> R,
+    ) -> R {
+        look(&self.machine().memory(document.data(), &self.host.host()))
     }
 
     /// Guest memory from `gpa`; `None` where the file cannot be read.
     pub fn read(&self, document: &Document, gpa: u64, len: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; len];
-        with_machine(document, self.platform, |machine, host, _| {
-            machine.memory(document.data(), host).read(gpa, &mut bytes).is_ok()
-        })
-        .ok()?
-        .then_some(bytes)
+        self.with_memory(document, |memory| memory.read(gpa, &mut bytes).is_ok()).then_some(bytes)
+    }
+
+    /// A linear address through the page tables of the boot processor.
+    pub fn translate(&self, document: &Document, linear: u64) -> Option<paging::Walk> {
+        let registers = self.boot_registers()?;
+        Some(self.with_memory(document, |memory| paging::walk(registers, memory, linear)))
     }
 }
 
@@ -142,8 +231,34 @@ fn linear_entry(registers: &RegisterFile, mode: Mode) -> u64 {
     }
 }
 
-/// The rule book's findings about a document.
-pub fn findings(document: &Document) -> FindingsReport {
-    let tables = host_tables();
+/// The rule book's findings about a document on a host.
+pub fn findings(document: &Document, host: &HostDescription) -> FindingsReport {
+    let Ok(tables) = HostTables::new(host.clone()) else { return FindingsReport::default() };
     FindingsReport::new(&document.file(), document.data(), &tables.host()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::focus::Subject;
+
+    #[test]
+    fn extents_are_found_by_number_and_by_address() {
+        for sample in igvm_samples::all() {
+            let bytes = (sample.build)();
+            let len = bytes.len() as u64;
+            let document =
+                Document::open(Subject::Sample(sample.name.into()), len, Box::new(bytes)).unwrap();
+            let platform = first_platform(&document).unwrap();
+            let loaded = Loaded::new(&document, platform, &HostDescription::default()).unwrap();
+            let all: Vec<&Extent> = loaded.extents(Space::Guest).collect();
+            assert_eq!(loaded.written.extents, all.len() as u64, "{}", sample.name);
+            for (number, extent) in all.iter().enumerate().step_by(all.len() / 50 + 1) {
+                assert_eq!(loaded.extents_from(number as u64).next(), Some(*extent));
+                assert_eq!(loaded.extent_number(extent.span.start), number as u64);
+                assert_eq!(loaded.extent_number(extent.span.end() - 1), number as u64);
+            }
+            assert_eq!(loaded.extent_number(u64::MAX), all.len() as u64);
+        }
+    }
 }

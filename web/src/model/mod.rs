@@ -5,6 +5,7 @@ pub mod document;
 pub mod filter;
 pub mod focus;
 pub mod machine;
+pub mod opened;
 pub mod picture;
 pub mod related;
 pub mod window;

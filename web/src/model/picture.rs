@@ -4,8 +4,13 @@
 //! A page among gigabytes stays visible, and a picture has the same few marks
 //! however many extents there are.
 
-use igvm_analysis::report::{ExtentView, StateReport};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use igvm_core::load::{Extent, Source, Space};
 use igvm_core::span::Span;
+
+use super::machine::Loaded;
 
 /// Most marks in a lane; more are merged, those closest together first.
 const MARKS_MAX: usize = 120;
@@ -78,12 +83,12 @@ impl Kind {
     }
 
     /// The kind of an extent of written memory.
-    pub fn of(extent: &ExtentView) -> Self {
+    pub fn of(extent: &Extent) -> Self {
         match extent.source {
-            "file" => Self::File,
-            "parameter" => Self::Parameter,
-            "fixup" => Self::Fixup,
-            _ => Self::Zero,
+            Source::File { .. } => Self::File,
+            Source::Parameter { .. } => Self::Parameter,
+            Source::Fixup { .. } => Self::Fixup,
+            Source::Zero | Source::Untouched => Self::Zero,
         }
     }
 
@@ -126,12 +131,14 @@ pub struct Picture {
 
 impl Picture {
     /// Draws a machine.
-    pub fn new(state: &StateReport) -> Self {
-        let extents = |extents: &[ExtentView], kind: fn(&ExtentView) -> Kind| {
-            let mark = |extent: &ExtentView| mark(extent.gpa.0, extent.length.0, kind(extent));
-            coarse(extents.iter().map(mark).collect())
+    pub fn new(loaded: &Loaded) -> Self {
+        let extents = |space, kind: fn(&Extent) -> Kind| {
+            let mark =
+                move |extent: &Extent| mark(extent.span.start, extent.span.len, kind(extent));
+            coarse(|| loaded.extents(space).map(mark))
         };
-        let mut overlaps: Vec<Mark> = state
+        let mut overlaps: Vec<Mark> = loaded
+            .state
             .overlaps
             .iter()
             .filter(|overlap| overlap.area.is_none())
@@ -139,10 +146,10 @@ impl Picture {
             .collect();
         overlaps.sort_by_key(|mark| mark.span);
         let lanes = [
-            extents(&state.memory, Kind::of),
-            extents(&state.required_memory, |_| Kind::Required),
-            extents(&state.error_ranges, |_| Kind::ErrorRange),
-            coarse(overlaps),
+            extents(Space::Guest, Kind::of),
+            extents(Space::Required, |_| Kind::Required),
+            extents(Space::ErrorRange, |_| Kind::ErrorRange),
+            coarse(|| overlaps.iter().copied()),
         ];
         Self::of(lanes.concat())
     }
@@ -210,18 +217,12 @@ fn covered(marks: &[Mark]) -> Vec<Span> {
     union
 }
 
-/// Merges neighbours until few enough are left. Widest gaps stay.
-fn coarse(marks: Vec<Mark>) -> Vec<Mark> {
-    if marks.len() <= MARKS_MAX {
-        return marks;
-    }
-    let gap = |at: usize| marks[at].span.start.saturating_sub(marks[at - 1].span.end());
-    let mut breaks: Vec<usize> = (1..marks.len()).collect();
-    breaks.sort_by_key(|at| (std::cmp::Reverse(gap(*at)), *at));
-    breaks.truncate(MARKS_MAX - 1);
-    breaks.sort_unstable();
-    let mut merged: Vec<Mark> = Vec::with_capacity(MARKS_MAX);
-    for (at, mark) in marks.iter().enumerate() {
+/// Merges neighbours until few enough are left. Widest gaps stay. The marks are
+/// asked for twice and never kept: there may be a million of them.
+fn coarse<I: Iterator<Item = Mark>>(marks: impl Fn() -> I) -> Vec<Mark> {
+    let breaks = widest_gaps(marks());
+    let mut merged: Vec<Mark> = Vec::new();
+    for (at, mark) in marks().enumerate() {
         match merged.last_mut() {
             Some(last) if breaks.binary_search(&at).is_err() => {
                 last.span.len = mark.span.end().max(last.span.end()) - last.span.start;
@@ -230,10 +231,28 @@ fn coarse(marks: Vec<Mark>) -> Vec<Mark> {
                     last.kind = Kind::Mixed;
                 }
             }
-            _ => merged.push(*mark),
+            _ => merged.push(mark),
         }
     }
     merged
+}
+
+/// The marks with the widest gaps before them, by number, ascending.
+fn widest_gaps(marks: impl Iterator<Item = Mark>) -> Vec<usize> {
+    // The narrowest of those kept is on top; of equal ones the last.
+    let mut widest = BinaryHeap::new();
+    let mut end = None;
+    for (at, mark) in marks.enumerate() {
+        if let Some(end) = end.replace(mark.span.end()) {
+            widest.push(Reverse((mark.span.start.saturating_sub(end), Reverse(at))));
+            if widest.len() >= MARKS_MAX {
+                widest.pop();
+            }
+        }
+    }
+    let mut breaks: Vec<usize> = widest.into_iter().map(|Reverse((_, Reverse(at)))| at).collect();
+    breaks.sort_unstable();
+    breaks
 }
 
 #[cfg(test)]
@@ -261,7 +280,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn everything_is_drawn_once_and_in_order(marks in lanes()) {
-            let drawn = coarse(marks.clone());
+            let drawn = coarse(|| marks.iter().copied());
             prop_assert!(drawn.len() <= MARKS_MAX);
             prop_assert_eq!(drawn.iter().map(|m| m.ranges as usize).sum::<usize>(), marks.len());
             prop_assert!(drawn.windows(2).all(|two| two[0].span.end() <= two[1].span.start));

@@ -1,6 +1,7 @@
 //! One selection, everywhere: what a selected thing is in the other panes.
 
 use igvm_core::file::{Header, page_len};
+use igvm_core::load::Space;
 use igvm_core::span::Span;
 use igvm_core::wire::Value;
 use igvm_core::x86::Register;
@@ -8,7 +9,6 @@ use igvm_core::x86::Register;
 use super::document::Document;
 use super::focus::Selection;
 use super::machine::Loaded;
-use igvm_analysis::report::ExtentView;
 
 /// What belongs to the selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +21,8 @@ pub struct Related {
     pub file: Option<Span>,
     /// The register.
     pub register: Option<(u32, Register)>,
+    /// The linear address, if one is selected.
+    pub linear: Option<u64>,
 }
 
 impl Related {
@@ -32,19 +34,27 @@ impl Related {
             Some(Selection::Register(vp_index, register)) => {
                 of_register(loaded, vp_index, register)
             }
-            Some(Selection::Guest(gpa)) => {
-                let extent = loaded.and_then(|loaded| loaded.extent_at(gpa));
-                let file =
-                    extent.and_then(|extent| Some(extent.file_offset?.0 + (gpa - extent.gpa.0)));
-                Self {
-                    header: extent.map(|extent| writer_at(extent, gpa)),
-                    guest: Some(Span::new(gpa, 1)),
-                    file: file.map(|offset| Span::new(offset, 1)),
-                    register: None,
-                }
-            }
+            Some(Selection::Guest(gpa)) => of_guest(loaded, gpa),
             Some(Selection::File(offset)) => of_file(document, loaded, offset),
+            Some(Selection::Linear(linear)) => {
+                let walk = loaded.and_then(|loaded| loaded.translate(document, linear));
+                let found = walk.and_then(|walk| walk.result.ok());
+                let guest = found.map(|found| of_guest(loaded, found.physical));
+                Self { linear: Some(linear), ..guest.unwrap_or_default() }
+            }
         }
+    }
+}
+
+fn of_guest(loaded: Option<&Loaded>, gpa: u64) -> Related {
+    let extent = loaded.and_then(|loaded| loaded.extent_at(gpa));
+    let file =
+        extent.and_then(|extent| Some(extent.file_span()?.start + (gpa - extent.span.start)));
+    Related {
+        header: extent.map(|extent| extent.writer_at(gpa).index),
+        guest: Some(Span::new(gpa, 1)),
+        file: file.map(|offset| Span::new(offset, 1)),
+        ..Related::default()
     }
 }
 
@@ -54,7 +64,7 @@ fn of_header(document: &Document, loaded: Option<&Loaded>, index: u32) -> Relate
         header: Some(index),
         guest: guest_range(&header, loaded),
         file: Some(header.range()),
-        register: None,
+        ..Related::default()
     }
 }
 
@@ -86,6 +96,7 @@ fn of_register(loaded: Option<&Loaded>, vp_index: u32, register: Register) -> Re
         guest: None,
         file: origin.map(|origin| Span::new(origin.file_offset.0, origin.length)),
         register: Some((vp_index, register)),
+        linear: None,
     }
 }
 
@@ -95,30 +106,22 @@ fn of_file(document: &Document, loaded: Option<&Loaded>, offset: u64) -> Related
     if let Some(header) = document.header_at(offset) {
         return Related { header: Some(header.index), file, ..Related::default() };
     }
-    let source = loaded.and_then(|loaded| {
-        loaded.state.memory.iter().find_map(|extent| {
-            let into = offset.checked_sub(extent.file_offset?.0)?;
-            (into < extent.length.0).then(|| (extent, extent.gpa.0 + into))
+    let guest = loaded.and_then(|loaded| {
+        loaded.extents(Space::Guest).find_map(|extent| {
+            let into = offset.checked_sub(extent.file_span()?.start)?;
+            (into < extent.span.len).then(|| extent.span.start + into)
         })
     });
-    Related {
-        header: source.map(|(extent, gpa)| writer_at(extent, gpa)),
-        guest: source.map(|(_, gpa)| Span::new(gpa, 1)),
-        file,
-        register: None,
+    match guest {
+        Some(gpa) => Related { file, ..of_guest(loaded, gpa) },
+        None => Related { file, ..Related::default() },
     }
-}
-
-/// The header that wrote a byte of an extent: a run of headers shares it
-/// evenly.
-fn writer_at(extent: &ExtentView, gpa: u64) -> u32 {
-    let headers = u64::from(extent.last_header.unwrap_or(extent.header) - extent.header) + 1;
-    let each = (extent.length.0 / headers).max(1);
-    extent.header + ((gpa - extent.gpa.0) / each).min(headers - 1) as u32
 }
 
 #[cfg(test)]
 mod tests {
+    use igvm_analysis::host::HostDescription;
+
     use super::*;
     use crate::model::focus::Subject;
     use crate::model::machine::first_platform;
@@ -130,7 +133,7 @@ mod tests {
         let document =
             Document::open(Subject::Sample("hello-long64".into()), len, Box::new(bytes)).unwrap();
         let platform = first_platform(&document).unwrap();
-        let loaded = Loaded::new(&document, platform).unwrap();
+        let loaded = Loaded::new(&document, platform, &HostDescription::default()).unwrap();
         let related = |selection| Related::new(&document, Some(&loaded), Some(selection));
 
         // 0x1000..0x4000 is one extent of the headers 1 to 3, from file 0x118.
@@ -139,6 +142,8 @@ mod tests {
         assert_eq!(guest.file, Some(Span::new(0x1128, 1)));
         let file = related(Selection::File(0x1128));
         assert_eq!((file.header, file.guest), (Some(2), Some(Span::new(0x2010, 1))));
+        let linear = related(Selection::Linear(0x2010));
+        assert_eq!((linear.header, linear.linear), (Some(2), Some(0x2010)));
         let header = related(Selection::Header(2));
         assert_eq!(header.guest, Some(Span::new(0x2000, 0x1000)));
         let register = related(Selection::Register(0, Register::Rip));
@@ -149,6 +154,7 @@ mod tests {
             Selection::Register(u32::MAX, Register::Cs),
             Selection::Guest(u64::MAX),
             Selection::File(u64::MAX),
+            Selection::Linear(u64::MAX),
         ] {
             assert_eq!(related(hostile).header, None);
         }

@@ -49,9 +49,10 @@ fn verdict(view: View<'_>) -> Markup {
 pub fn tabs(focus: &Focus) -> Markup {
     html! {
         @for (at, pane) in Pane::ALL.into_iter().enumerate() {
-            a href=(focus.in_pane(pane).href()) data-key=(at + 1)
+            @let digit = (at + 1) % 10;
+            a href=(focus.in_pane(pane).href()) data-key=(digit)
                 aria-current=[(pane == focus.pane).then_some("page")]
-                aria-keyshortcuts=(at + 1) { (pane.title()) }
+                aria-keyshortcuts=(digit) { (pane.title()) }
         }
     }
 }

@@ -38,6 +38,7 @@ pub fn headers(view: View<'_>) -> Markup {
                     Some(shown) => { (shown.len()) " of " (count(all, "header")) },
                     None => (count(all, "header")),
                 }
+                @if view.shown_is_incomplete { ", not all looked at" }
                 @if !view.filter.text.trim().is_empty() { ", with “" (view.filter.text.trim()) "”" }
             }
         }

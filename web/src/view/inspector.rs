@@ -1,6 +1,6 @@
 //! What is selected, where it comes from, and what it is elsewhere.
 
-use igvm_analysis::report::{Size, summary};
+use igvm_analysis::report::{ExtentView, Size, summary};
 use igvm_core::data::FileData;
 use igvm_core::span::Span;
 use igvm_core::wire::kind_name;
@@ -32,6 +32,7 @@ pub fn inspector(view: View<'_>) -> Markup {
                     Selection::Register(vp_index, register) => (of_register(view, vp_index, register)),
                     Selection::Guest(gpa) => (of_guest(view, gpa)),
                     Selection::File(offset) => (of_file(view, offset)),
+                    Selection::Linear(linear) => (of_linear(view, linear)),
                 }
                 (chain(view))
             }
@@ -136,16 +137,30 @@ fn of_guest(view: View<'_>, gpa: u64) -> Markup {
             Some(extent) => {
                 p {
                     (chip(Kind::of(extent))) (Kind::of(extent).meaning())
-                    @if let Some(parameter) = extent.parameter { ", " (parameter) }
-                    ", in " (hex(extent.gpa.0)) "–" (hex(extent.gpa.0.saturating_add(extent.length.0 - 1)))
+                    @if let Some(parameter) = ExtentView::from(extent).parameter { ", " (parameter) }
+                    ", in " (hex(extent.span.start)) "–" (hex(extent.span.end() - 1))
                 }
                 @if let Some(loaded) = loaded {
-                    @let len = PEEK.min(extent.length.0 - (gpa - extent.gpa.0));
+                    @let len = PEEK.min(extent.span.end() - gpa);
                     (dump(loaded.read(view.document, gpa, len as usize), gpa))
                 }
             }
             None if loaded.is_some_and(|loaded| loaded.is_memory(gpa)) => p { "Memory that no header writes: it reads as zero." },
             None => p { "The guest has no memory here." },
+        }
+    }
+}
+
+fn of_linear(view: View<'_>, linear: u64) -> Markup {
+    let walk = view.loaded.and_then(|loaded| loaded.translate(view.document, linear));
+    html! {
+        h2 { "Linear " (hex(linear)) }
+        @match walk.map(|walk| walk.result) {
+            Some(Ok(found)) => {
+                p { "leads to guest physical " (guest(view.focus, found.physical)) ", page rights " code { (found.rights) } }
+            }
+            Some(Err(fault)) => p.bad { "leads nowhere: " (fault) },
+            None => p { "There is no processor to look through." },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Guest memory: the picture, and a list of everything on it.
 
 use igvm_analysis::report::{AreaView, ExtentView, OverlapView, RangeView, Size};
+use igvm_core::load::{Extent, Space};
 use igvm_core::span::Span;
 use maud::{Markup, html};
 
@@ -35,7 +36,7 @@ pub fn memory(view: View<'_>) -> Markup {
 /// One line of the list.
 enum Row<'a> {
     Heading(&'static str),
-    Extent(&'a ExtentView, Kind),
+    Extent(&'a Extent, Kind),
     Ram(&'a RangeView),
     Area(&'a AreaView),
     Overlap(&'a OverlapView),
@@ -44,73 +45,94 @@ enum Row<'a> {
 /// A heading and what stands under it.
 struct Section<'a> {
     heading: &'static str,
-    len: usize,
-    row: Box<dyn Fn(usize) -> Row<'a> + 'a>,
+    len: u64,
+    /// The rows from one on.
+    rows: Box<dyn Fn(u64) -> Box<dyn Iterator<Item = Row<'a>> + 'a> + 'a>,
+}
+
+impl<'a> Section<'a> {
+    fn new<I: Iterator<Item = Row<'a>> + 'a>(
+        heading: &'static str,
+        len: usize,
+        rows: impl Fn(usize) -> I + 'a,
+    ) -> Self {
+        let rows = move |first: u64| Box::new(rows(first as usize)) as Box<dyn Iterator<Item = _>>;
+        Self { heading, len: len as u64, rows: Box::new(rows) }
+    }
 }
 
 /// The sections that have anything in them.
 fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     let state = &loaded.state;
+    let beside = |space, kind| {
+        move |first| loaded.extents(space).skip(first).map(move |extent| Row::Extent(extent, kind))
+    };
+    let count = |space| loaded.extents(space).count();
     let mut sections = vec![
-        Section {
-            heading: "Written by the file",
-            len: state.memory.len(),
-            row: Box::new(|at| Row::Extent(&state.memory[at], Kind::of(&state.memory[at]))),
-        },
-        Section {
-            heading: "Written more than once (the later header's bytes stand)",
-            len: state.overlaps.len(),
-            row: Box::new(|at| Row::Overlap(&state.overlaps[at])),
-        },
-        Section {
-            heading: "Required to be memory",
-            len: state.required_memory.len(),
-            row: Box::new(|at| Row::Extent(&state.required_memory[at], Kind::Required)),
-        },
-        Section {
-            heading: "For reporting errors",
-            len: state.error_ranges.len(),
-            row: Box::new(|at| Row::Extent(&state.error_ranges[at], Kind::ErrorRange)),
-        },
-        Section {
-            heading: "Parameter areas",
-            len: state.parameter_areas.len(),
-            row: Box::new(|at| Row::Area(&state.parameter_areas[at])),
-        },
-        Section {
-            heading: "All memory the guest has",
-            len: state.guest_memory.len(),
-            row: Box::new(|at| Row::Ram(&state.guest_memory[at])),
-        },
+        Section::new("Written by the file", loaded.written.extents as usize, |first| {
+            loaded.extents_from(first as u64).map(|extent| Row::Extent(extent, Kind::of(extent)))
+        }),
+        Section::new(
+            "Written more than once (the later header's bytes stand)",
+            state.overlaps.len(),
+            |first| state.overlaps[first..].iter().map(Row::Overlap),
+        ),
+        Section::new(
+            "Required to be memory",
+            count(Space::Required),
+            beside(Space::Required, Kind::Required),
+        ),
+        Section::new(
+            "For reporting errors",
+            count(Space::ErrorRange),
+            beside(Space::ErrorRange, Kind::ErrorRange),
+        ),
+        Section::new("Parameter areas", state.parameter_areas.len(), |first| {
+            state.parameter_areas[first..].iter().map(Row::Area)
+        }),
+        Section::new("All memory the guest has", state.guest_memory.len(), |first| {
+            state.guest_memory[first..].iter().map(Row::Ram)
+        }),
     ];
     sections.retain(|section| section.len > 0);
     sections
 }
 
-/// Rows of the list.
-pub fn memory_row_count(loaded: Option<&Loaded>) -> u64 {
-    let sections = loaded.map(sections).unwrap_or_default();
-    sections.iter().map(|section| section.len as u64 + 1).sum()
+fn row_count(sections: &[Section<'_>]) -> u64 {
+    sections.iter().map(|section| section.len + 1).sum()
+}
+
+/// The row of the extent that is selected, and how many rows there are.
+pub fn memory_row_of(view: View<'_>) -> Option<(u64, u64)> {
+    let loaded = view.loaded?;
+    let gpa = view.related.guest?.start;
+    loaded.extent_at(gpa)?;
+    Some((loaded.extent_number(gpa) + 1, row_count(&sections(loaded))))
 }
 
 /// The rows that are seen.
 pub fn memory_rows(view: View<'_>) -> Markup {
     let Some(loaded) = view.loaded else { return Markup::default() };
-    let window = window(memory_row_count(view.loaded), None, view.viewport);
     let sections = sections(loaded);
-    let at = |mut row: u64| {
-        for section in &sections {
-            match row {
-                0 => return Row::Heading(section.heading),
-                row if row <= section.len as u64 => return (section.row)(row as usize - 1),
-                _ => row -= section.len as u64 + 1,
-            }
+    let window = window(row_count(&sections), None, view.viewport);
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    let mut start = 0;
+    for section in &sections {
+        let end = start + section.len + 1;
+        let wanted = window.first.max(start)..(window.first + window.count).min(end);
+        if wanted.contains(&start) {
+            rows.push(Row::Heading(section.heading));
         }
-        Row::Heading("")
-    };
+        let first = wanted.start.max(start + 1);
+        let count = wanted.end.saturating_sub(first) as usize;
+        if count > 0 {
+            rows.extend((section.rows)(first - start - 1).take(count));
+        }
+        start = end;
+    }
     html! {
         (space(window.above))
-        @for row in window.first..window.first + window.count { (one_row(view, &at(row))) }
+        @for row in &rows { (one_row(view, row)) }
         (space(window.below))
     }
 }
@@ -146,8 +168,9 @@ fn one_row(view: View<'_>, row: &Row<'_>) -> Markup {
     }
 }
 
-fn extent_row(view: View<'_>, extent: &ExtentView, kind: Kind) -> Markup {
-    let span = Span::new(extent.gpa.0, extent.length.0);
+fn extent_row(view: View<'_>, extent: &Extent, kind: Kind) -> Markup {
+    let span = extent.span;
+    let extent = ExtentView::from(extent);
     let related = view.related.guest.is_some_and(|guest| guest.overlaps(span));
     let focus = view.focus;
     html! {

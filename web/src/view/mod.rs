@@ -2,12 +2,18 @@
 //! every link is a focus in the address bar.
 
 mod bar;
+mod code;
+mod compare;
+mod export;
 mod gallery;
 mod headers;
+mod hex;
+mod host;
 mod inspector;
 mod map;
 mod memory;
 mod overview;
+mod paging;
 mod parts;
 mod processors;
 
@@ -23,12 +29,18 @@ use crate::model::related::Related;
 use crate::model::window::Viewport;
 
 pub use bar::{bar, tabs};
+pub use code::code;
+pub use compare::compare;
+pub use export::export;
 pub use gallery::{Card, gallery};
 pub use headers::{detail_height, header_rows, headers};
+pub use hex::hex;
+pub use host::host;
 pub use inspector::inspector;
 pub use map::{horizontal, vertical};
-pub use memory::{memory, memory_row_count, memory_rows};
+pub use memory::{memory, memory_row_of, memory_rows};
 pub use overview::overview;
+pub use paging::paging;
 pub use processors::processors;
 
 /// Everything that a view looks at.
@@ -50,6 +62,8 @@ pub struct View<'a> {
     pub filter: &'a Filter,
     /// Their indices; `None` for all.
     pub shown: Option<&'a [u32]>,
+    /// Whether looking for them was cancelled.
+    pub shown_is_incomplete: bool,
     /// The types of header there are, and how often.
     pub kinds: &'a BTreeMap<u32, u32>,
     /// What is seen of the list.

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::View;
 use super::parts::{count, file, guest, header, hex};
 use crate::model::focus::{Pane, Selection};
-use crate::model::machine::{Entry, Loaded};
+use crate::model::machine::{Entry, Loaded, Written};
 use igvm_core::x86::Register;
 
 /// The pane.
@@ -78,7 +78,7 @@ fn start(view: View<'_>, entry: &Entry) -> Markup {
                 @match view.loaded.and_then(|loaded| loaded.extent_at(*gpa)) {
                     Some(extent) => {
                         ". Its first instruction lies in memory that "
-                        (header(view.focus, extent.header))
+                        (header(view.focus, extent.writer_at(*gpa).index))
                         " fills"
                     }
                     None => { ". " strong.bad { "No header writes the memory of its first instruction" } }
@@ -93,14 +93,12 @@ fn start(view: View<'_>, entry: &Entry) -> Markup {
 
 /// How much memory the file fills.
 fn filled(loaded: &Loaded) -> Markup {
+    let Written { extents, bytes, low } = loaded.written;
     let state = &loaded.state;
-    let written: u64 = state.memory.iter().map(|extent| extent.length.0).sum();
-    let low = state.memory.iter().filter(|extent| extent.gpa.0 < 4 << 30);
-    let low: u64 = low.map(|extent| extent.length.0).sum();
     html! {
-        "The file fills " (Size(written)) " of guest memory in "
-        (count(state.memory.len() as u64, "range"))
-        @if low != written { ", " (Size(low)) " of that below 4 GiB" }
+        "The file fills " (Size(bytes)) " of guest memory in "
+        (count(extents, "range"))
+        @if low != bytes { ", " (Size(low)) " of that below 4 GiB" }
         @if !state.parameter_areas.is_empty() {
             ", and leaves " (count(state.parameter_areas.len() as u64, "parameter area"))
             " to the host"

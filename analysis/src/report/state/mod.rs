@@ -96,6 +96,17 @@ impl StateReport {
     /// load.
     pub fn new(machine: &Machine<'_>, host: &Host<'_>, problems: &Problems) -> Self {
         let extents = |space| machine.image().extents(space).map(ExtentView::from).collect();
+        Self {
+            memory: extents(Space::Guest),
+            required_memory: extents(Space::Required),
+            error_ranges: extents(Space::ErrorRange),
+            ..Self::outline(machine, host, problems)
+        }
+    }
+
+    /// The same without the extents: for who has the machine at hand, and it
+    /// may have a million of them.
+    pub fn outline(machine: &Machine<'_>, host: &Host<'_>, problems: &Problems) -> Self {
         let mut guest_memory = Vec::new();
         machine.memory_ranges(host, &mut |range| guest_memory.push(range.into()));
         let (overlaps, others): (Vec<&Problem>, _) = problems
@@ -106,15 +117,15 @@ impl StateReport {
             platform: platform(machine.platform()),
             compatibility_mask: Hex(machine.compatibility_mask().into()),
             processors: machine.processors().iter().map(ProcessorView::from).collect(),
-            memory: extents(Space::Guest),
+            memory: Vec::new(),
             guest_memory,
             parameter_areas: machine
                 .areas()
                 .iter()
                 .map(|area| AreaView::new(area, machine))
                 .collect(),
-            required_memory: extents(Space::Required),
-            error_ranges: extents(Space::ErrorRange),
+            required_memory: Vec::new(),
+            error_ranges: Vec::new(),
             regions: machine.regions().iter().map(RegionView::from).collect(),
             overlaps: overlaps.into_iter().filter_map(OverlapView::of).collect(),
             problems: others.into_iter().map(ProblemView::from).collect(),

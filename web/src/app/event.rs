@@ -1,0 +1,86 @@
+//! What a person does, and what the page has to do then.
+
+use serde::{Deserialize, Serialize};
+
+/// What a person does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Event {
+    /// The address bar changed.
+    Go {
+        /// What stands behind the `#`.
+        fragment: String,
+    },
+    /// The list is scrolled.
+    Scroll {
+        /// Pixels above what is seen.
+        top: f64,
+        /// Pixels that are seen.
+        height: f64,
+    },
+    /// Only headers of this type, or of all where it is empty.
+    FilterKind {
+        /// The type as a number.
+        value: String,
+    },
+    /// Only headers of the chosen platform, or all.
+    FilterPlatform {
+        /// Whether only those.
+        value: bool,
+    },
+    /// Only headers with these words.
+    FilterText {
+        /// The words.
+        value: String,
+    },
+    /// A sample that was to be fetched is not there.
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// Long work is not to go on.
+    Cancel,
+}
+
+/// What the page has to do. Regions that did not change are not in it.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Update {
+    /// Markup by region, outer ones before those inside them.
+    pub regions: Vec<(&'static str, String)>,
+    /// What the address bar should say instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fragment: Option<String>,
+    /// Whether that only says better what it said: no step for Back.
+    pub replace: bool,
+    /// The words that headers are searched for.
+    pub search: String,
+    /// The title of the window.
+    pub title: String,
+    /// Where the list is to be scrolled to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scroll: Option<u64>,
+    /// Whether a file is shown.
+    pub open: bool,
+    /// The pane in use.
+    pub pane: &'static str,
+    /// Whether anything is selected.
+    pub selected: bool,
+    /// A sample that has to be fetched and opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<String>,
+    /// What went wrong, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Work that is not done: the worker calls for more of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working: Option<Working>,
+}
+
+/// Work that takes longer than a moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Working {
+    /// What is done: "Searching the headers".
+    pub what: &'static str,
+    /// How much of it is done, of 1.
+    pub part: f64,
+}

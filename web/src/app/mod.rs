@@ -1,0 +1,231 @@
+//! The page's state, what changes it, and which regions of the screen follow.
+
+mod event;
+mod screen;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use event::{Event, Update, Working};
+
+use crate::model::blocks::ByteSource;
+use crate::model::document::Document;
+use crate::model::filter::{Filter, Filtered};
+use crate::model::focus::{Focus, Other, Pane, Subject};
+use crate::model::opened::Opened;
+use crate::model::window::Viewport;
+
+/// Files that stay open; one more closes the one opened first.
+const OPEN_MAX: usize = 8;
+
+/// The page's state.
+#[derive(Default)]
+pub struct App {
+    focus: Focus,
+    /// In the order they were opened.
+    opened: Vec<Opened>,
+    filtered: Filtered,
+    viewport: Viewport,
+    /// The regions as the page has them.
+    sent: BTreeMap<&'static str, String>,
+}
+
+impl App {
+    /// Nothing open.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens a file. Where the address bar already asks for it, its focus
+    /// stays; where a comparison waits for its other side, it is that; else
+    /// the file is shown from its start.
+    pub fn open(&mut self, subject: Subject, len: u64, source: Box<dyn ByteSource>) -> Update {
+        let wanted = self.is_wanted(&subject);
+        let subject = if wanted { subject } else { self.not_yet_open(subject) };
+        let document = match Document::open(subject.clone(), len, source) {
+            Ok(document) => document,
+            Err(error) => return self.refuse(subject.name(), &error),
+        };
+        self.keep(Opened::new(document));
+        if !wanted {
+            self.focus = match self.focus.pane {
+                Pane::Compare if self.current().is_some() => {
+                    self.focus.compared_with(Other::new(subject))
+                }
+                _ => Focus { subject: Some(subject), ..Focus::default() },
+            };
+        }
+        self.start_anew();
+        let update = self.settle();
+        Update { fragment: Some(self.focus.href()), replace: wanted, ..update }
+    }
+
+    /// Whether the focus speaks of a file that is not open.
+    fn is_wanted(&self, subject: &Subject) -> bool {
+        let other = self.focus.with.as_ref().map(|other| &other.subject);
+        let named = [self.focus.subject.as_ref(), other].contains(&Some(subject));
+        named && self.find(subject).is_none()
+    }
+
+    /// A file of the same name is another file: perhaps yesterday's.
+    fn not_yet_open(&self, subject: Subject) -> Subject {
+        let Subject::File(name) = &subject else { return subject };
+        let numbered = (2..).map(|number| Subject::File(format!("{name} ({number})")));
+        let mut names = std::iter::once(subject.clone()).chain(numbered);
+        names.find(|subject| self.find(subject).is_none()).unwrap_or(subject)
+    }
+
+    fn keep(&mut self, opened: Opened) {
+        self.opened.retain(|other| other.document.subject != opened.document.subject);
+        if self.opened.len() >= OPEN_MAX {
+            let in_use =
+                |opened: &Opened| Some(&opened.document.subject) == self.focus.subject.as_ref();
+            let oldest = self.opened.iter().position(|opened| !in_use(opened));
+            self.opened.remove(oldest.unwrap_or(0));
+        }
+        self.opened.push(opened);
+    }
+
+    fn find(&self, subject: &Subject) -> Option<usize> {
+        self.opened.iter().position(|opened| opened.document.subject == *subject)
+    }
+
+    /// The file in focus, if it is open.
+    fn current(&self) -> Option<&Opened> {
+        self.opened.get(self.find(self.focus.subject.as_ref()?)?)
+    }
+
+    /// Another file is shown: nothing of the list stays.
+    fn start_anew(&mut self) {
+        self.filtered = Filtered::default();
+        self.viewport.top = 0;
+    }
+
+    /// A file that cannot be shown. What was open before stays.
+    fn refuse(&mut self, name: &str, why: &dyn fmt::Display) -> Update {
+        let error = Some(format!("{name} cannot be shown: {why}."));
+        let Focus { subject, with, .. } = &self.focus;
+        let is_open = |subject: &Subject| self.find(subject).is_some();
+        if with.as_ref().is_some_and(|other| !is_open(&other.subject)) {
+            self.focus.with = None;
+        } else if subject.as_ref().is_some_and(|subject| !is_open(subject)) {
+            let last = self.opened.last().map(|opened| opened.document.subject.clone());
+            self.focus = Focus { subject: last, ..Focus::default() };
+        }
+        let update = self.settle();
+        Update { error, fragment: Some(self.focus.href()), replace: true, ..update }
+    }
+
+    /// Reacts to an event.
+    pub fn act(&mut self, event: Event) -> Update {
+        match event {
+            Event::Go { fragment } => self.go(&fragment),
+            Event::Scroll { top, height } => {
+                self.viewport = Viewport { top: top as u64, height: height as u64 };
+                self.update(None)
+            }
+            Event::Missing { name } => self.refuse(&name, &"there is no sample of this name"),
+            Event::FilterKind { value } => {
+                self.filter(Filter { kind: value.parse().ok(), ..self.filtered.filter().clone() })
+            }
+            Event::FilterPlatform { value } => {
+                let mask = self.mask().filter(|_| value);
+                self.filter(Filter { mask, ..self.filtered.filter().clone() })
+            }
+            Event::FilterText { value } => {
+                self.focus.pane = Pane::Headers;
+                self.filter(Filter { text: value, ..self.filtered.filter().clone() })
+            }
+            Event::Cancel => {
+                self.filtered.stop();
+                self.update(None)
+            }
+        }
+    }
+
+    fn filter(&mut self, filter: Filter) -> Update {
+        self.filtered = Filtered::new(filter);
+        self.viewport.top = 0;
+        self.step();
+        Update { fragment: Some(self.focus.href()), ..self.update(Some(0)) }
+    }
+
+    /// Goes on with long work for as long as there is time, and shows how far
+    /// it came.
+    pub fn work(&mut self, mut has_time: impl FnMut() -> bool) -> Update {
+        while self.step() && has_time() {}
+        self.update(None)
+    }
+
+    /// A little of the work that is left; false when there is none.
+    fn step(&mut self) -> bool {
+        let Some(at) = self.focus.subject.as_ref().and_then(|subject| self.find(subject)) else {
+            return false;
+        };
+        self.filtered.step(&self.opened[at].document)
+    }
+
+    fn working(&self) -> Option<Working> {
+        let part = self.filtered.progress(&self.current()?.document)?;
+        Some(Working { what: "Searching the headers", part })
+    }
+
+    /// Moves the focus to where the address bar says.
+    fn go(&mut self, fragment: &str) -> Update {
+        let focus = match Focus::parse(fragment) {
+            Ok(focus) => focus,
+            Err(error) => {
+                let fragment = Some(self.focus.href());
+                let error = Some(error.to_string());
+                return Update { error, fragment, replace: true, ..self.update(None) };
+            }
+        };
+        let before = std::mem::replace(&mut self.focus, focus);
+        if self.focus.subject != before.subject {
+            self.start_anew();
+        }
+        if self.focus.pane != before.pane {
+            self.viewport.top = 0;
+        }
+        let had_mask = self.filtered.filter().mask.is_some();
+        let mut update = self.settle();
+        if had_mask && self.focus.platform != before.platform {
+            let mask = self.mask();
+            update = self.filter(Filter { mask, ..self.filtered.filter().clone() });
+        }
+        update
+    }
+
+    /// Makes true what the focus says: the machine it asks for, the files it
+    /// names.
+    fn settle(&mut self) -> Update {
+        let Some(subject) = self.focus.subject.clone() else { return self.update(None) };
+        let Some(at) = self.find(&subject) else { return self.ask(subject) };
+        let error = self.opened[at].load(self.focus.platform, &self.focus.host).err();
+        if let Some(other) =
+            self.focus.with.clone().filter(|other| self.find(&other.subject).is_none())
+        {
+            return self.ask(other.subject);
+        }
+        let scroll = self.reveal();
+        Update { error, ..self.update(scroll) }
+    }
+
+    /// The focus names a file that is not open.
+    fn ask(&mut self, subject: Subject) -> Update {
+        match subject {
+            Subject::Sample(name) => Update { fetch: Some(name), ..Update::default() },
+            Subject::File(name) => {
+                let error = format!(
+                    "This link is about the file {name}, which is on somebody's own disk: drop it \
+                     here, and the page shows what the link points at."
+                );
+                Update { error: Some(error), ..self.update(None) }
+            }
+        }
+    }
+
+    fn mask(&self) -> Option<u32> {
+        Some(self.current()?.loaded.as_ref()?.machine().compatibility_mask())
+    }
+}

@@ -1,0 +1,77 @@
+//! An opened file and what was computed of it.
+
+use std::collections::BTreeMap;
+
+use igvm_analysis::host::HostDescription;
+use igvm_analysis::report::FindingsReport;
+use igvm_core::defs::IgvmPlatformType;
+use igvm_core::platform::platform_name;
+
+use super::document::Document;
+use super::filter::kinds;
+use super::machine::{Loaded, NoMachine, findings, first_platform};
+use super::picture::Picture;
+
+/// An opened file and what was computed of it.
+pub struct Opened {
+    /// The file.
+    pub document: Document,
+    /// The types of header there are, and how often.
+    pub kinds: BTreeMap<u32, u32>,
+    /// What the rule book says, for the host in use.
+    pub findings: FindingsReport,
+    /// The machine; `None` where there is none to load.
+    pub loaded: Option<Loaded>,
+    /// The picture of that machine.
+    pub picture: Picture,
+    /// What findings and machine are about; `None` before the first load.
+    about: Option<(Option<IgvmPlatformType>, HostDescription)>,
+}
+
+impl Opened {
+    /// A document of which nothing is computed yet.
+    pub fn new(document: Document) -> Self {
+        Self {
+            kinds: kinds(&document),
+            document,
+            findings: FindingsReport::default(),
+            loaded: None,
+            picture: Picture::default(),
+            about: None,
+        }
+    }
+
+    /// Computes the machine for a platform, the first one for `None`, and a
+    /// host. The same twice takes no time.
+    ///
+    /// # Errors
+    /// A sentence, when there is no such machine.
+    pub fn load(
+        &mut self,
+        platform: Option<IgvmPlatformType>,
+        host: &HostDescription,
+    ) -> Result<(), String> {
+        if self.about.as_ref().is_some_and(|about| *about == (platform, host.clone())) {
+            return Ok(());
+        }
+        if self.about.as_ref().is_none_or(|(_, before)| before != host) {
+            self.findings = findings(&self.document, host);
+        }
+        self.about = Some((platform, host.clone()));
+        self.loaded = None;
+        self.picture = Picture::default();
+        let Some(platform) = platform.or_else(|| first_platform(&self.document)) else {
+            return Ok(());
+        };
+        let loaded = Loaded::new(&self.document, platform, host).map_err(|error| match error {
+            NoMachine::Load(error) => {
+                let name = platform_name(platform).unwrap_or("of this number");
+                format!("This file cannot be loaded for the platform {name}: {error}.")
+            }
+            NoMachine::Host(error) => format!("There is no such host: {error}."),
+        })?;
+        self.picture = Picture::new(&loaded);
+        self.loaded = Some(loaded);
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! Instructions.
+
+use maud::{Markup, html};
+
+use super::View;
+
+/// The pane.
+pub fn code(view: View<'_>) -> Markup {
+    html! { div.prose { h2 { (view.focus.pane.title()) } } }
+}
