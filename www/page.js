@@ -197,23 +197,15 @@ const help = byId('help');
 byId('help-open').addEventListener('click', () => help.showModal());
 
 const root = document.documentElement;
-function theme(name) {
-  if (name) root.dataset.theme = name;
-}
-try {
-  theme(localStorage.getItem('theme'));
-} catch {
-  // A browser may keep nothing; the system's wish holds then.
-}
 byId('theme').addEventListener('click', () => {
   const dark = root.dataset.theme
     ? root.dataset.theme === 'dark'
     : matchMedia('(prefers-color-scheme: dark)').matches;
-  theme(dark ? 'light' : 'dark');
+  root.dataset.theme = dark ? 'light' : 'dark';
   try {
     localStorage.setItem('theme', root.dataset.theme);
   } catch {
-    // As above.
+    // A browser may keep nothing; it is so for this visit.
   }
 });
 

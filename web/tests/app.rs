@@ -1,4 +1,5 @@
 //! The page's engine as the worker drives it: events in, markup out.
+#![cfg(not(target_arch = "wasm32"))]
 
 use igvm_core::x86::Register;
 use igvm_web::app::{App, Event, Update};

@@ -1,6 +1,7 @@
 //! What people do with this workspace, as commands.
 
 mod bench;
+mod browser;
 mod command;
 mod fuzz;
 mod no_std;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::command::{Workplace, cargo, succeeds};
 use crate::step::{Step, StepResult, Stop, run_all, summary};
-use crate::{fuzz, no_std, readme, setup};
+use crate::{browser, fuzz, no_std, readme, setup};
 
 /// Exit code of a command line that cannot be understood.
 const USAGE: u8 = 2;
@@ -84,6 +84,8 @@ fn steps(long: bool, skips: &Path) -> Vec<Step> {
         step("doc", "the documentation builds, links and all", doc),
         step("no-std", "core links without std and allocator", no_std::run),
         step("tests", "the tests of every crate", move |place| tests(place, &skips)),
+        step("bindings", "engine and browser meet as they should", browser::bindings),
+        step("page", "the built page in Chromium", browser::page),
         step("fuzz", "each fuzz target for a while", move |place| fuzz::run(place, seconds)),
         step("readme", "the README's commands do what it says", readme::run),
     ]
@@ -125,6 +127,13 @@ fn fmt(place: &Workplace) -> StepResult {
 fn clippy(place: &Workplace) -> StepResult {
     need_component("clippy", "clippy")?;
     place.run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // The page's own helper is built into the folder where the page is built.
+    let manifest = place.root.join("web/site/Cargo.toml");
+    let target = place.target.join("web-site");
+    let mut helper = cargo();
+    helper.args(["clippy", "--all-targets", "--locked", "--manifest-path"]).arg(manifest);
+    helper.arg("--target-dir").arg(target).args(["--", "-D", "warnings"]);
+    place.run(&mut helper)?;
     Ok(String::new())
 }
 
@@ -146,7 +155,12 @@ fn tests(place: &Workplace, skips: &Path) -> StepResult {
         // With everything there, a test that misses a package is wrong.
         command.env("REQUIRE_PACKAGES", "1");
     }
-    let ended = place.run(command.args(["test", "--workspace", "--no-fail-fast"]));
+    let ended = place.run(command.args(["test", "--workspace", "--no-fail-fast"])).and_then(|()| {
+        let manifest = place.root.join("web/site/Cargo.toml");
+        let mut helper = cargo();
+        helper.args(["test", "--locked", "--manifest-path"]).arg(manifest);
+        place.run(helper.arg("--target-dir").arg(place.target.join("web-site")))
+    });
     let counts = test_counts(&place.log_text());
     match ended {
         Ok(()) => Ok(counts),

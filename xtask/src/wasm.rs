@@ -91,6 +91,15 @@ impl Toolchain {
         command
     }
 
+    /// Tells another program that calls cargo to use this toolchain.
+    pub(crate) fn set_environment(self, place: &Workplace, command: &mut Command) {
+        command.env("CARGO_TARGET_DIR", self.target_dir(place));
+        if self == Self::Debian {
+            command.env("RUSTUP_TOOLCHAIN", DEBIAN);
+            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19");
+        }
+    }
+
     /// Where a release build leaves its modules.
     pub(crate) fn release_dir(self, place: &Workplace) -> PathBuf {
         self.profile_dir(place, "release")
