@@ -5,5 +5,6 @@ pub mod checked;
 pub mod heap;
 pub mod large;
 pub mod measure;
+pub mod pages;
 pub mod report;
 pub mod rounds;

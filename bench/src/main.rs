@@ -10,18 +10,20 @@ use std::{env, fs, io};
 use igvm_bench::large::{self, Order};
 use igvm_bench::measure::{self, FIRMWARE, LARGE, PAYLOAD};
 use igvm_bench::report::{Aim, Quantity, Report, load_average};
-use igvm_bench::{boot, checked, heap};
+use igvm_bench::{boot, checked, heap, pages};
 
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
 
-const USAGE: &str = "usage: igvm-bench prepare FOLDER | igvm-bench measure FOLDER RUNNER [--json]";
+const USAGE: &str = "usage: igvm-bench prepare FOLDER | igvm-bench measure FOLDER RUNNER [--json] | \
+                     igvm-bench pages FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["prepare", folder] => prepare(Path::new(folder)),
+        ["pages", folder] => pages::write(Path::new(folder)),
         ["measure", folder, runner] => measure(folder, runner).map(|report| print!("{report}")),
         ["measure", folder, runner, "--json"] => measure(folder, runner).and_then(|report| {
             println!("{}", serde_json::to_string_pretty(&report)?);

@@ -5,14 +5,19 @@ use std::process::{Command, ExitCode};
 
 use clap::Args;
 
+use crate::browser;
 use crate::command::{Workplace, cargo};
+use crate::step::Stop;
 
 /// How to show it.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Print JSON instead of a table
-    #[arg(long)]
+    #[arg(long, conflicts_with = "page")]
     json: bool,
+    /// Measure the page in Chromium instead
+    #[arg(long)]
+    page: bool,
 }
 
 /// Builds what is measured and what measures, prepares the files, measures.
@@ -27,7 +32,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn measure(options: &Options) -> io::Result<ExitCode> {
-    let place = Workplace::new()?;
+    let mut place = Workplace::new()?;
+    if options.page {
+        return page(&mut place);
+    }
     let folder = place.target.join("bench");
     let release = place.target.join("release");
     let mut build = cargo();
@@ -47,4 +55,19 @@ fn measure(options: &Options) -> io::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page's numbers, in a browser.
+fn page(place: &mut Workplace) -> io::Result<ExitCode> {
+    place.open_log("bench")?;
+    match browser::bench(place) {
+        Ok(table) => {
+            print!("{table}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(Stop::Failed(reason) | Stop::Skipped(reason)) => {
+            eprintln!("error: {reason}\nLog: {}", place.log().display());
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::{Workplace, cargo, other_toolchain, succeeds, text_of};
-use crate::play;
+use crate::play::{self, Site};
 use crate::setup::{self, Package};
 use crate::step::{StepResult, Stop};
 use crate::wasm::Toolchain;
 
 const CHROMIUM: Package = Package { name: "chromium", file: "/usr/bin/chromium" };
 const DRIVER: Package = Package { name: "chromium-driver", file: "/usr/bin/chromedriver" };
+
+/// Where the tests of the page are.
+const FOLDER: &str = "tests/web";
 
 /// The bindings: `wasm-pack test --headless --chrome web`.
 pub(crate) fn bindings(place: &Workplace) -> StepResult {
@@ -36,8 +39,6 @@ pub(crate) fn bindings(place: &Workplace) -> StepResult {
 
 /// The built page, with Playwright and Debian's Chromium.
 pub(crate) fn page(place: &Workplace) -> StepResult {
-    setup::install(place, &[CHROMIUM])?;
-    need_node(place)?;
     let site = play::build(place)?;
     place.run(cargo().args(["build", "-p", "kvm-runner"]))?;
     let folder = place.root.join("tests/web");
@@ -60,8 +61,33 @@ pub(crate) fn page(place: &Workplace) -> StepResult {
     }
 }
 
-fn runner(place: &Workplace) -> PathBuf {
-    place.target.join("debug").join(format!("kvm-runner{}", env::consts::EXE_SUFFIX))
+/// Prints the page's numbers.
+pub(crate) fn bench(place: &Workplace) -> Result<String, Stop> {
+    let site = play::build(place)?;
+    place.run(cargo().args(["build", "-p", "igvm-bench"]))?;
+    let large = place.target.join("bench");
+    place.run(Command::new(built(place, "igvm-bench")).arg("pages").arg(&large))?;
+    match place.capture(node(place, &site)?.arg("bench.mjs").arg(&large))? {
+        (table, Some(0)) => Ok(table),
+        _ => Err(Stop::Failed("the page cannot be measured".into())),
+    }
+}
+
+/// Node.js in the folder of the browser tests, with what they need installed.
+fn node(place: &Workplace, site: &Site) -> Result<Command, Stop> {
+    setup::install(place, &[CHROMIUM])?;
+    need_node(place)?;
+    let folder = place.root.join(FOLDER);
+    place.run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
+    let mut command = Command::new("node");
+    command.current_dir(&folder).env("IGVM_SITE", &site.folder);
+    command.env("IGVM_RUNNER", built(place, "kvm-runner")).env("CHROMIUM", CHROMIUM.file);
+    Ok(command)
+}
+
+/// A program of this workspace, as `cargo build` leaves it.
+fn built(place: &Workplace, name: &str) -> PathBuf {
+    place.target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
 /// The test files of a folder, in order.
