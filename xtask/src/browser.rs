@@ -40,15 +40,13 @@ pub(crate) fn bindings(place: &Workplace) -> StepResult {
 /// The built page, with Playwright and Debian's Chromium.
 pub(crate) fn page(place: &Workplace) -> StepResult {
     let site = play::build(place)?;
-    place.run(cargo().args(["build", "-p", "kvm-runner"]))?;
-    let folder = place.root.join("tests/web");
-    place.run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
-    let shots = place.target.join("web-shots");
-    let mut command = Command::new("node");
+    place.run(cargo().args(["build", "-p", "kvm-runner", "-p", "igvm-bench"]))?;
+    let (shots, large) = (place.target.join("web-shots"), place.target.join("bench"));
+    place.run(Command::new(built(place, "igvm-bench")).arg("pages").arg(&large))?;
+    let mut command = node(place, &site)?;
     command.args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
-    command.args(test_files(&folder)?).current_dir(&folder);
-    command.env("IGVM_SITE", &site.folder).env("IGVM_SHOTS", &shots);
-    command.env("IGVM_RUNNER", runner(place)).env("CHROMIUM", CHROMIUM.file);
+    command.args(test_files(&place.root.join(FOLDER))?);
+    command.env("IGVM_SHOTS", &shots).env("IGVM_LARGE", &large);
     let ended = place.run(&mut command);
     let log = place.log_text();
     let (passed, failed) = (sum_after(&log, "# pass "), sum_after(&log, "# fail "));

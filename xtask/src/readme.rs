@@ -2,13 +2,21 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::command::{Workplace, cargo};
 use crate::step::{StepResult, Stop};
 
-/// Runs the main job on a built-in sample.
-const MAIN_COMMAND: &str = "cargo run --release -p kvm-runner -- boot --sample hello-long64";
+/// Builds and serves the page.
+const MAIN_COMMAND: &str = "cargo xtask play";
+
+/// Boots a built-in sample.
+const BOOT_COMMAND: &str = "cargo run --release -p kvm-runner -- boot --sample hello-long64";
 
 /// Passes every test: this program.
 const TEST_COMMAND: &str = "cargo xtask test";
@@ -22,26 +30,81 @@ pub(crate) fn run(place: &Workplace) -> StepResult {
     let readme = fs::read_to_string(&path)
         .map_err(|error| Stop::Failed(format!("{} cannot be read: {error}", path.display())))?;
     let commands = shell_commands(&readme);
-    for command in [MAIN_COMMAND, TEST_COMMAND] {
+    for command in [MAIN_COMMAND, BOOT_COMMAND, TEST_COMMAND] {
         if !commands.contains(&command) {
             return Err(Stop::Failed(format!("no ```sh block of README.md has `{command}`")));
         }
     }
+    play(place)?;
+    let said = boot(place)?;
+    Ok(format!("the page is served, and the sample says \"{said}\""))
+}
+
+/// The page must be there at the address that the command prints.
+fn play(place: &Workplace) -> Result<(), Stop> {
+    let port = free_port().map_err(|error| Stop::Failed(format!("no port is free: {error}")))?;
+    let log = File::options().append(true).create(true).open(place.log());
+    let log = log.map_err(|error| Stop::Failed(error.to_string()))?;
+    let mut command = cargo();
+    command.args(MAIN_COMMAND.split(' ').skip(1)).args(["--port", &port.to_string()]);
+    command.current_dir(&place.root).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // The server is a child of a child; together they are a group.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut served = command.spawn().map_err(|error| Stop::Failed(error.to_string()))?;
+    let deadline = Instant::now() + PLAY_TIMEOUT;
+    let answer = loop {
+        match (page_at(port), served.try_wait()) {
+            (Some(page), _) => break Ok(page),
+            (None, Ok(Some(status))) => break Err(format!("it ended: {status}")),
+            _ if Instant::now() > deadline => break Err("it serves nothing".to_owned()),
+            _ => thread::sleep(Duration::from_millis(200)),
+        }
+    };
+    let ended = if cfg!(unix) {
+        place.run(Command::new("kill").args(["--", &format!("-{}", served.id())]))
+    } else {
+        served.kill().map_err(|error| Stop::Failed(error.to_string()))
+    };
+    let _ = served.wait();
+    let page = answer.map_err(|reason| Stop::Failed(format!("`{MAIN_COMMAND}`: {reason}")))?;
+    if !page.contains("<title>IGVM playground</title>") {
+        return Err(Stop::Failed(format!("`{MAIN_COMMAND}` serves something else:\n{page}")));
+    }
+    ended
+}
+
+/// A build of the page from nothing, on a slow machine.
+const PLAY_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+fn page_at(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).ok()?;
+    Some(page)
+}
+
+/// Boots the sample, and gives the line that its guest prints.
+fn boot(place: &Workplace) -> Result<String, Stop> {
     if let Err(reason) = open_kvm() {
         return Err(without_kvm(reason));
     }
-    let arguments = MAIN_COMMAND.split(' ').skip(1);
+    let arguments = BOOT_COMMAND.split(' ').skip(1);
     let (output, code) = place.capture(cargo().args(arguments))?;
     match code {
-        Some(0) => match hello_line(&output) {
-            Some(line) => Ok(format!("the sample says \"{line}\"")),
-            None => Err(Stop::Failed(format!("`{MAIN_COMMAND}` printed no line that says hello"))),
-        },
+        Some(0) => hello_line(&output).map(str::to_owned).ok_or_else(|| {
+            Stop::Failed(format!("`{BOOT_COMMAND}` printed no line that says hello"))
+        }),
         Some(EXIT_NO_KVM) => Err(without_kvm(format!(
-            "`{MAIN_COMMAND}` found that KVM may not be used (exit code {EXIT_NO_KVM})"
+            "`{BOOT_COMMAND}` found that KVM may not be used (exit code {EXIT_NO_KVM})"
         ))),
-        Some(code) => Err(Stop::Failed(format!("`{MAIN_COMMAND}` failed: exit code {code}"))),
-        None => Err(Stop::Failed(format!("`{MAIN_COMMAND}` was ended by a signal"))),
+        Some(code) => Err(Stop::Failed(format!("`{BOOT_COMMAND}` failed: exit code {code}"))),
+        None => Err(Stop::Failed(format!("`{BOOT_COMMAND}` was ended by a signal"))),
     }
 }
 
