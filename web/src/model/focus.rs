@@ -340,10 +340,15 @@ impl Focus {
         Self { processor: vp_index, selection, ..self.clone() }
     }
 
-    /// The same, with the code from a linear address on.
+    /// The same, with the code that is shown beginning at a linear address.
+    pub fn code_at(&self, linear: u64) -> Self {
+        Self { code_at: Some(linear), ..self.clone() }
+    }
+
+    /// The same, with the instruction at a linear address selected, the first
+    /// that is shown.
     pub fn code_from(&self, linear: u64) -> Self {
-        let shown = Self { code_at: Some(linear), ..self.clone() };
-        shown.on(Selection::Linear(linear))
+        self.code_at(linear).on(Selection::Linear(linear))
     }
 
     /// The same, with the code read in another way.

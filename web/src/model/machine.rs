@@ -234,7 +234,7 @@ fn entry(machine: &Machine<'_>, document: &Document, host: &Host<'_>) -> Option<
 
 /// CS and the instruction pointer together; in 64-bit mode CS has no base, in
 /// the others the sum has 32 bits.
-pub(super) fn linear_entry(registers: &RegisterFile) -> u64 {
+pub fn linear_entry(registers: &RegisterFile) -> u64 {
     match Mode::of(registers) {
         Mode::Long64 => registers.rip,
         _ => registers.cs.base.wrapping_add(registers.rip) & 0xffff_ffff,
