@@ -4,8 +4,8 @@
 use std::fmt;
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, Formatter, FormatterOutput, FormatterTextKind, Instruction,
-    IntelFormatter, Mnemonic, NumberKind, OpKind, Register,
+    Code, Decoder, DecoderOptions, FastFormatterOptions, Instruction, Mnemonic, OpKind, Register,
+    SpecializedFormatter, SpecializedFormatterTraitOptions,
 };
 use igvm_core::load::{GuestMemory, Space};
 use igvm_core::span::Span;
@@ -316,15 +316,8 @@ impl<'a> Eyes<'a> {
         if instruction.code() == Code::INVALID {
             return What::Bad;
         }
-        let mut text = Text { eyes: *self, base, pieces: Vec::new() };
-        let mut formatter = IntelFormatter::new();
-        let options = formatter.options_mut();
-        options.set_hex_prefix("0x");
-        options.set_hex_suffix("");
-        options.set_uppercase_hex(false);
-        options.set_branch_leading_zeros(false);
-        options.set_space_after_operand_separator(true);
-        formatter.format(&instruction, &mut text);
+        let mut text = String::new();
+        SpecializedFormatter::<Style>::new().format(&instruction, &mut text);
         let leaves = matches!(
             instruction.mnemonic(),
             Mnemonic::Jmp
@@ -334,7 +327,7 @@ impl<'a> Eyes<'a> {
                 | Mnemonic::Iretd
                 | Mnemonic::Iretq
         );
-        What::Instruction { text: text.pieces, leaves }
+        What::Instruction { text: self.pieces(&instruction, &text, base), leaves }
     }
 
     /// The instruction pointer at a linear address.
@@ -384,73 +377,96 @@ impl<'a> Eyes<'a> {
     }
 }
 
-/// The pieces of an instruction's text, with the addresses in it.
-struct Text<'a> {
-    eyes: Eyes<'a>,
-    base: u64,
-    pieces: Vec<Piece>,
-}
+/// How instructions are written: as in Intel's manuals, numbers as in C.
+struct Style;
 
-impl Text<'_> {
-    fn push(&mut self, text: &str, is_mnemonic: bool, linear: Option<u64>) {
-        match self.pieces.last_mut() {
-            Some(last) if last.is_mnemonic == is_mnemonic && last.linear.or(linear).is_none() => {
-                last.text.push_str(text);
-            }
-            _ => self.pieces.push(Piece { text: text.to_owned(), is_mnemonic, linear }),
-        }
+impl SpecializedFormatterTraitOptions for Style {
+    fn space_after_operand_separator(_options: &FastFormatterOptions) -> bool {
+        true
     }
 
-    /// The linear address that a number of an operand names.
-    fn address(&self, instruction: &Instruction, operand: u32, value: u64) -> Option<u64> {
-        let registers = self.eyes.registers;
-        match instruction.op_kind(operand) {
-            OpKind::NearBranch64 => Some(value),
-            OpKind::NearBranch16 | OpKind::NearBranch32 => {
-                Some(self.base.wrapping_add(value) & 0xffff_ffff)
+    fn rip_relative_addresses(_options: &FastFormatterOptions) -> bool {
+        false
+    }
+
+    fn uppercase_hex(_options: &FastFormatterOptions) -> bool {
+        false
+    }
+
+    fn use_hex_prefix(_options: &FastFormatterOptions) -> bool {
+        true
+    }
+}
+
+impl Eyes<'_> {
+    /// The text with its first word and its addresses told apart.
+    fn pieces(&self, instruction: &Instruction, text: &str, base: u64) -> Vec<Piece> {
+        let is_prefix = |word: &str| {
+            matches!(
+                word,
+                "rep" | "repe" | "repne" | "lock" | "bnd" | "notrack" | "xacquire" | "xrelease"
+            )
+        };
+        let words = text.split_inclusive(' ');
+        let prefixes: usize =
+            words.clone().take_while(|word| is_prefix(word.trim_end())).map(str::len).sum();
+        let name = text[prefixes..].find(' ').map_or(text.len(), |end| prefixes + end);
+        let (name, operands) = text.split_at(name);
+        let piece =
+            |text: &str, linear| Piece { text: text.to_owned(), is_mnemonic: false, linear };
+        let mut pieces = vec![Piece { is_mnemonic: true, ..piece(name, None) }];
+        let address = (0..instruction.op_count()).find_map(|operand| {
+            let (number, linear) = self.address(instruction, operand, base)?;
+            let number = format!("{number:#x}");
+            // An address is the last number of its kind that is written.
+            let at = operands.rfind(&number)?;
+            Some((at, at + number.len(), linear))
+        });
+        match address {
+            Some((start, end, linear)) => {
+                pieces.push(piece(&operands[..start], None));
+                pieces.push(piece(&operands[start..end], Some(linear)));
+                pieces.push(piece(&operands[end..], None));
             }
-            OpKind::FarBranch16 if Mode::of(registers) == Mode::Real => {
-                Some((u64::from(instruction.far_branch_selector()) << 4) + (value & 0xffff))
+            None => pieces.push(piece(operands, None)),
+        }
+        pieces.retain(|piece| !piece.text.is_empty());
+        pieces
+    }
+
+    /// The number that an operand is written as, and the linear address that it
+    /// names.
+    fn address(&self, instruction: &Instruction, operand: u32, base: u64) -> Option<(u64, u64)> {
+        let short = |number: u64| (number, base.wrapping_add(number) & 0xffff_ffff);
+        match instruction.op_kind(operand) {
+            OpKind::NearBranch64 => {
+                let target = instruction.near_branch64();
+                Some((target, target))
+            }
+            OpKind::NearBranch32 => Some(short(instruction.near_branch32().into())),
+            OpKind::NearBranch16 => Some(short(instruction.near_branch16().into())),
+            OpKind::FarBranch16 if Mode::of(self.registers) == Mode::Real => {
+                let offset = u64::from(instruction.far_branch16());
+                Some((offset, (u64::from(instruction.far_branch_selector()) << 4) + offset))
             }
             OpKind::Memory if instruction.is_ip_rel_memory_operand() => {
-                Some(instruction.ip_rel_memory_address())
+                let target = instruction.ip_rel_memory_address();
+                Some((target, target))
             }
             OpKind::Memory
-                if self.eyes.bits != CodeBits::Bits16
+                if self.bits != CodeBits::Bits16
                     && instruction.memory_base() == Register::None
                     && instruction.memory_index() == Register::None
                     && instruction.memory_segment() == Register::DS =>
             {
-                match self.eyes.bits {
-                    CodeBits::Bits64 => Some(value),
-                    _ => Some(registers.ds.base.wrapping_add(value) & 0xffff_ffff),
-                }
+                let number = instruction.memory_displacement64();
+                Some(match self.bits {
+                    CodeBits::Bits64 => (number, number),
+                    _ => (number, self.registers.ds.base.wrapping_add(number) & 0xffff_ffff),
+                })
             }
             _ => None,
         }
-    }
-}
-
-impl FormatterOutput for Text<'_> {
-    fn write(&mut self, text: &str, kind: FormatterTextKind) {
-        let is_mnemonic = matches!(kind, FormatterTextKind::Mnemonic | FormatterTextKind::Prefix);
-        self.push(text, is_mnemonic, None);
-    }
-
-    fn write_number(
-        &mut self,
-        instruction: &Instruction,
-        _operand: u32,
-        instruction_operand: Option<u32>,
-        text: &str,
-        value: u64,
-        _number_kind: NumberKind,
-        kind: FormatterTextKind,
-    ) {
-        let is_selector = kind == FormatterTextKind::SelectorValue;
-        let operand = instruction_operand.filter(|_| !is_selector);
-        let linear = operand.and_then(|operand| self.address(instruction, operand, value));
-        self.push(text, false, linear);
     }
 }
 

@@ -332,9 +332,7 @@ impl Focus {
     /// The same, for another processor.
     pub fn for_processor(&self, vp_index: u32) -> Self {
         let selection = match self.selection {
-            Some(Selection::Register(_, register)) => {
-                Some(Selection::Register(vp_index, register))
-            }
+            Some(Selection::Register(_, register)) => Some(Selection::Register(vp_index, register)),
             other => other,
         };
         Self { processor: vp_index, selection, ..self.clone() }

@@ -4,11 +4,11 @@
 
 use std::cell::{Cell, RefCell};
 
+use igvm_core::x86::bits::cr4;
 use igvm_core::x86::paging::{
     Entry, EntryKind, Fault, Level, Mapping, PhysicalMemory, Rights, Unreadable, Walk, mappings,
     walk,
 };
-use igvm_core::x86::bits::cr4;
 use igvm_core::x86::{PagingMode, Register, RegisterFile, RegisterValue};
 
 /// Entries that are looked at for the list of ranges.
@@ -59,6 +59,8 @@ impl Run {
     fn join(&mut self, next: &Self) -> bool {
         let step = match (self.entry, next.entry) {
             _ if self.on_the_way || next.on_the_way => None,
+            // Between the halves of the address space.
+            _ if self.last().wrapping_add(1) != next.linear => None,
             (None, None) => Some(0),
             (Some(this), Some(next)) => self.step_to(&this, &next),
             _ => None,

@@ -37,7 +37,8 @@ impl Related {
             Some(Selection::Guest(gpa)) => of_guest(loaded, gpa),
             Some(Selection::File(offset)) => of_file(document, loaded, offset),
             Some(Selection::Linear(linear)) => {
-                let walk = loaded.and_then(|loaded| loaded.translate(document, focus.vp_index(), linear));
+                let walk =
+                    loaded.and_then(|loaded| loaded.translate(document, focus.vp_index(), linear));
                 let found = walk.and_then(|walk| walk.result.ok());
                 let guest = found.map(|found| of_guest(loaded, found.physical));
                 Self { linear: Some(linear), ..guest.unwrap_or_default() }
@@ -134,9 +135,8 @@ mod tests {
             Document::open(Subject::Sample("hello-long64".into()), len, Box::new(bytes)).unwrap();
         let platform = first_platform(&document).unwrap();
         let loaded = Loaded::new(&document, platform, &HostDescription::default()).unwrap();
-        let related = |selection| {
-            Related::new(&document, Some(&loaded), &Focus::default().on(selection))
-        };
+        let related =
+            |selection| Related::new(&document, Some(&loaded), &Focus::default().on(selection));
 
         // 0x1000..0x4000 is one extent of the headers 1 to 3, from file 0x118.
         let guest = related(Selection::Guest(0x2010));

@@ -152,12 +152,7 @@ fn bits_in_words(eyes: &Eyes<'_>, own: Option<CodeBits>) -> Markup {
 }
 
 /// Rows of a listing; their links go where `focus` is.
-pub(super) fn rows(
-    focus: &Focus,
-    listing: &Listing,
-    entry: u64,
-    selected: Option<u64>,
-) -> Markup {
+pub(super) fn rows(focus: &Focus, listing: &Listing, entry: u64, selected: Option<u64>) -> Markup {
     let is_translated = listing.rows.iter().any(|row| row.linear != row.physical);
     html! {
         div.table-scroller.listing tabindex="0" role="region" aria-label="Instructions" {

@@ -19,29 +19,32 @@ impl PhysicalMemory for Pages {
 /// Pages with entries at random places that lead to each other, out of memory
 /// or to pages, in every paging mode.
 fn worlds() -> impl Strategy<Value = (RegisterFile, Pages)> {
-    let entry = (0..8_u64, 0..512_u64, 0..10_u64, prop_oneof![Just(0x3_u64), Just(0x83), any::<u64>()]);
+    let entry =
+        (0..8_u64, 0..512_u64, 0..10_u64, prop_oneof![Just(0x3_u64), Just(0x83), any::<u64>()]);
     let modes = prop_oneof![
         Just((cr4::PSE, 0)),
         Just((cr4::PAE, 0)),
         Just((cr4::PAE, efer::LME | efer::NXE)),
         Just((cr4::PAE | cr4::LA57, efer::LME)),
     ];
-    (prop::collection::vec(entry, 0..120), modes, 0..9_u64).prop_map(|(entries, (cr4, efer), root)| {
-        let mut bytes = vec![0; 8 * PAGE];
-        for (page, index, target, bits) in entries {
-            let value = target << 12 | bits & 0x8000_0000_0030_01ff;
-            let at = (page as usize) * PAGE + index as usize * 8;
-            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        }
-        let registers = RegisterFile {
-            cr0: cr0::PE | cr0::PG,
-            cr3: root << 12,
-            cr4,
-            efer,
-            ..RegisterFile::reset(true)
-        };
-        (registers, Pages(bytes))
-    })
+    (prop::collection::vec(entry, 0..120), modes, 0..9_u64).prop_map(
+        |(entries, (cr4, efer), root)| {
+            let mut bytes = vec![0; 8 * PAGE];
+            for (page, index, target, bits) in entries {
+                let value = target << 12 | bits & 0x8000_0000_0030_01ff;
+                let at = (page as usize) * PAGE + index as usize * 8;
+                bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+            let registers = RegisterFile {
+                cr0: cr0::PE | cr0::PG,
+                cr3: root << 12,
+                cr4,
+                efer,
+                ..RegisterFile::reset(true)
+            };
+            (registers, Pages(bytes))
+        },
+    )
 }
 
 proptest! {
@@ -67,6 +70,7 @@ proptest! {
                     }
                     for nth in [0, run.count / 2, run.count - 1] {
                         let at = run.linear.wrapping_add(u64::from(nth) * run.span);
+                        prop_assert!(mode.is_address(at) && mode.is_address(run.last()));
                         let met = walk(&registers, &memory, at).entries.get(depth).copied();
                         let moved = u64::from(nth) * run.step;
                         let same = match (run.entry, met) {
