@@ -33,6 +33,11 @@ pub enum Event {
         /// The words.
         value: String,
     },
+    /// A linear address is looked at.
+    Translate {
+        /// As it was typed.
+        address: String,
+    },
     /// A sample that was to be fetched is not there.
     Missing {
         /// Its name.

@@ -11,8 +11,9 @@ pub use event::{Event, Update, Working};
 use crate::model::blocks::ByteSource;
 use crate::model::document::Document;
 use crate::model::filter::{Filter, Filtered};
-use crate::model::focus::{Focus, Other, Pane, Subject};
+use crate::model::focus::{Focus, Other, Pane, Selection, Subject};
 use crate::model::opened::Opened;
+use crate::model::paging::typed_address;
 use crate::model::window::Viewport;
 
 /// Files that stay open; one more closes the one opened first.
@@ -136,11 +137,28 @@ impl App {
                 self.focus.pane = Pane::Headers;
                 self.filter(Filter { text: value, ..self.filtered.filter().clone() })
             }
+            Event::Translate { address } => self.translate(&address),
             Event::Cancel => {
                 self.filtered.stop();
                 self.update(None)
             }
         }
+    }
+
+    /// Looks at a linear address that somebody typed.
+    fn translate(&mut self, address: &str) -> Update {
+        let loaded = self.current().and_then(|opened| opened.loaded.as_ref());
+        let registers = loaded.and_then(|loaded| loaded.registers(self.focus.vp_index()));
+        let Some(linear) = typed_address(address, registers) else {
+            let error = format!(
+                "{} is no address. Type one in hexadecimal, as in 0xffff_f000, or the name of a \
+                 register.",
+                address.trim().chars().take(40).collect::<String>()
+            );
+            return Update { error: Some(error), ..self.update(None) };
+        };
+        self.focus = self.focus.on(Selection::Linear(linear));
+        Update { fragment: Some(self.focus.href()), ..self.settle() }
     }
 
     fn filter(&mut self, filter: Filter) -> Update {

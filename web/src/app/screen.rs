@@ -49,7 +49,7 @@ impl App {
             picture: &opened.picture,
             findings: &opened.findings,
             focus: &self.focus,
-            related: Related::new(&opened.document, loaded, self.focus.selection),
+            related: Related::new(&opened.document, loaded, &self.focus),
             filter: self.filtered.filter(),
             shown: self.filtered.shown(),
             shown_is_incomplete: self.filtered.is_incomplete(&opened.document),

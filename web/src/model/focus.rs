@@ -4,7 +4,9 @@
 //! `#v=1&sample=hello-long64&pane=processors&platform=native&register=0.rip`.
 //! The host has the names that `kvm-runner` gives it (`cpus`, `memory`,
 //! `append`, `required-memory`, `relocate`); what is compared stands behind
-//! `with-sample` or `with-file` and `with-platform`.
+//! `with-sample` or `with-file` and `with-platform`; `vp` is the processor that
+//! is looked through, `at` and `bits` say where the code begins and how it is
+//! read.
 //! A link without `v` is of version 1. Keys that are not known and values that
 //! are not understood are passed over, so that a link from a newer page shows
 //! at least the file.
@@ -42,6 +44,44 @@ pub struct Focus {
     pub host: HostDescription,
     /// What the file is compared with.
     pub with: Option<Other>,
+    /// The processor whose page tables and mode count; a selected register is
+    /// stronger, see [`Focus::vp_index`].
+    pub processor: u32,
+    /// The first instruction that is shown, as a linear address; `None` for
+    /// where the processor starts.
+    pub code_at: Option<u64>,
+    /// How code is read; `None` for the processor's mode.
+    pub code_bits: Option<CodeBits>,
+}
+
+/// Default size of operands and addresses that code is read with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeBits {
+    /// As in real mode.
+    Bits16,
+    /// As in 32-bit protected mode.
+    Bits32,
+    /// As in 64-bit mode.
+    Bits64,
+}
+
+impl CodeBits {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bits16, Self::Bits32, Self::Bits64];
+
+    /// The number.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Bits16 => 16,
+            Self::Bits32 => 32,
+            Self::Bits64 => 64,
+        }
+    }
+
+    /// The one of this number.
+    pub fn by_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|bits| bits.number() == number)
+    }
 }
 
 /// The other side of a comparison.
@@ -156,7 +196,7 @@ pub enum Selection {
     Guest(u64),
     /// An offset in the file.
     File(u64),
-    /// A linear address, as the boot processor sees it.
+    /// A linear address, as the processor in focus sees it.
     Linear(u64),
 }
 
@@ -212,6 +252,9 @@ impl Focus {
                         other.platform = platform(&value);
                     }
                 }
+                "vp" => focus.processor = value.parse().unwrap_or(0),
+                "at" => focus.code_at = hex(&value),
+                "bits" => focus.code_bits = value.parse().ok().and_then(CodeBits::by_number),
                 _ if read_host(&mut focus.host, key, &value) => {}
                 _ => focus.selection = selection(key, &value).or(focus.selection),
             }
@@ -241,6 +284,15 @@ impl Focus {
                 text += &format!("&with-platform={}", in_link(*platform));
             }
         }
+        if self.processor != 0 {
+            text += &format!("&vp={}", self.processor);
+        }
+        if let Some(at) = self.code_at {
+            text += &format!("&at={at:#x}");
+        }
+        if let Some(bits) = self.code_bits {
+            text += &format!("&bits={}", bits.number());
+        }
         if let Some(selection) = self.selection {
             text += &match selection {
                 Selection::Header(index) => format!("&header={index}"),
@@ -262,12 +314,49 @@ impl Focus {
 
     /// The same, with something selected.
     pub fn on(&self, selection: Selection) -> Self {
-        Self { selection: Some(selection), ..self.clone() }
+        let processor = match selection {
+            Selection::Register(vp_index, _) => vp_index,
+            _ => self.vp_index(),
+        };
+        Self { selection: Some(selection), processor, ..self.clone() }
+    }
+
+    /// The processor that is looked at, and through.
+    pub fn vp_index(&self) -> u32 {
+        match self.selection {
+            Some(Selection::Register(vp_index, _)) => vp_index,
+            _ => self.processor,
+        }
+    }
+
+    /// The same, for another processor.
+    pub fn for_processor(&self, vp_index: u32) -> Self {
+        let selection = match self.selection {
+            Some(Selection::Register(_, register)) => Some(Selection::Register(vp_index, register)),
+            other => other,
+        };
+        Self { processor: vp_index, selection, ..self.clone() }
+    }
+
+    /// The same, with the code that is shown beginning at a linear address.
+    pub fn code_at(&self, linear: u64) -> Self {
+        Self { code_at: Some(linear), ..self.clone() }
+    }
+
+    /// The same, with the instruction at a linear address selected, the first
+    /// that is shown.
+    pub fn code_from(&self, linear: u64) -> Self {
+        self.code_at(linear).on(Selection::Linear(linear))
+    }
+
+    /// The same, with the code read in another way.
+    pub fn read_as(&self, code_bits: Option<CodeBits>) -> Self {
+        Self { code_bits, ..self.clone() }
     }
 
     /// The same, with nothing selected.
     pub fn on_nothing(&self) -> Self {
-        Self { selection: None, ..self.clone() }
+        Self { selection: None, processor: self.vp_index(), ..self.clone() }
     }
 
     /// The same, compared with another.
@@ -282,7 +371,7 @@ impl Focus {
 
     /// The same, with another platform. What was selected may not be there.
     pub fn for_platform(&self, platform: IgvmPlatformType) -> Self {
-        Self { platform: Some(platform), ..self.clone() }
+        Self { platform: Some(platform), code_at: None, ..self.clone() }
     }
 }
 
@@ -427,9 +516,12 @@ mod tests {
             selection in proptest::option::of(selections()),
             host in prop_oneof![Just(HostDescription::default()), hosts()],
             with in proptest::option::of(others()),
+            processor in prop_oneof![Just(0), any::<u32>()],
+            code_at in proptest::option::of(any::<u64>()),
+            code_bits in proptest::option::of((0..CodeBits::ALL.len()).prop_map(|at| CodeBits::ALL[at])),
         ) -> Focus {
             let (subject, pane) = (Some(subject), Pane::ALL[pane]);
-            Focus { subject, pane, platform, selection, host, with }
+            Focus { subject, pane, platform, selection, host, with, processor, code_at, code_bits }
         }
     }
 

@@ -197,9 +197,19 @@ impl Loaded {
         self.with_memory(document, |memory| memory.read(gpa, &mut bytes).is_ok()).then_some(bytes)
     }
 
-    /// A linear address through the page tables of the boot processor.
-    pub fn translate(&self, document: &Document, linear: u64) -> Option<paging::Walk> {
-        let registers = self.boot_registers()?;
+    /// The registers of a processor.
+    pub fn registers(&self, vp_index: u32) -> Option<&RegisterFile> {
+        self.processor(vp_index).map(|processor| &processor.registers)
+    }
+
+    /// A linear address through the page tables of a processor.
+    pub fn translate(
+        &self,
+        document: &Document,
+        vp_index: u32,
+        linear: u64,
+    ) -> Option<paging::Walk> {
+        let registers = self.registers(vp_index)?;
         Some(self.with_memory(document, |memory| paging::walk(registers, memory, linear)))
     }
 }
@@ -207,7 +217,7 @@ impl Loaded {
 fn entry(machine: &Machine<'_>, document: &Document, host: &Host<'_>) -> Option<Entry> {
     let registers = &machine.boot_processor()?.registers;
     let mode = Mode::of(registers);
-    let linear = linear_entry(registers, mode);
+    let linear = linear_entry(registers);
     let walk = paging::walk(registers, &machine.memory(document.data(), host), linear);
     let physical = walk.result.map(|found| found.physical).map_err(|fault| fault.to_string());
     Some(Entry {
@@ -224,8 +234,8 @@ fn entry(machine: &Machine<'_>, document: &Document, host: &Host<'_>) -> Option<
 
 /// CS and the instruction pointer together; in 64-bit mode CS has no base, in
 /// the others the sum has 32 bits.
-fn linear_entry(registers: &RegisterFile, mode: Mode) -> u64 {
-    match mode {
+pub fn linear_entry(registers: &RegisterFile) -> u64 {
+    match Mode::of(registers) {
         Mode::Long64 => registers.rip,
         _ => registers.cs.base.wrapping_add(registers.rip) & 0xffff_ffff,
     }

@@ -7,7 +7,7 @@ use igvm_core::wire::Value;
 use igvm_core::x86::Register;
 
 use super::document::Document;
-use super::focus::Selection;
+use super::focus::{Focus, Selection};
 use super::machine::Loaded;
 
 /// What belongs to the selection.
@@ -26,9 +26,9 @@ pub struct Related {
 }
 
 impl Related {
-    /// Finds what belongs to a selection.
-    pub fn new(document: &Document, loaded: Option<&Loaded>, selection: Option<Selection>) -> Self {
-        match selection {
+    /// Finds what belongs to the selection of a focus.
+    pub fn new(document: &Document, loaded: Option<&Loaded>, focus: &Focus) -> Self {
+        match focus.selection {
             None => Self::default(),
             Some(Selection::Header(index)) => of_header(document, loaded, index),
             Some(Selection::Register(vp_index, register)) => {
@@ -37,7 +37,8 @@ impl Related {
             Some(Selection::Guest(gpa)) => of_guest(loaded, gpa),
             Some(Selection::File(offset)) => of_file(document, loaded, offset),
             Some(Selection::Linear(linear)) => {
-                let walk = loaded.and_then(|loaded| loaded.translate(document, linear));
+                let walk =
+                    loaded.and_then(|loaded| loaded.translate(document, focus.vp_index(), linear));
                 let found = walk.and_then(|walk| walk.result.ok());
                 let guest = found.map(|found| of_guest(loaded, found.physical));
                 Self { linear: Some(linear), ..guest.unwrap_or_default() }
@@ -134,7 +135,8 @@ mod tests {
             Document::open(Subject::Sample("hello-long64".into()), len, Box::new(bytes)).unwrap();
         let platform = first_platform(&document).unwrap();
         let loaded = Loaded::new(&document, platform, &HostDescription::default()).unwrap();
-        let related = |selection| Related::new(&document, Some(&loaded), Some(selection));
+        let related =
+            |selection| Related::new(&document, Some(&loaded), &Focus::default().on(selection));
 
         // 0x1000..0x4000 is one extent of the headers 1 to 3, from file 0x118.
         let guest = related(Selection::Guest(0x2010));

@@ -152,7 +152,9 @@ fn of_guest(view: View<'_>, gpa: u64) -> Markup {
 }
 
 fn of_linear(view: View<'_>, linear: u64) -> Markup {
-    let walk = view.loaded.and_then(|loaded| loaded.translate(view.document, linear));
+    let walk = view
+        .loaded
+        .and_then(|loaded| loaded.translate(view.document, view.focus.vp_index(), linear));
     html! {
         h2 { "Linear " (hex(linear)) }
         @match walk.map(|walk| walk.result) {

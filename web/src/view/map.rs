@@ -7,20 +7,20 @@ use maud::{Markup, html};
 use crate::model::focus::{Focus, Selection};
 use crate::model::picture::{Kind, Mark, Picture};
 
-/// Pixels across the bar of written memory, and where the marks beside it are.
-const BAR: (f64, f64) = (8.0, 36.0);
-const BESIDE: (f64, f64) = (48.0, 8.0);
-/// Pixels across everything.
-const ACROSS: f64 = 60.0;
+/// Percent across the bar of written memory, and where the marks beside it are.
+const BAR: Stretch = (13.0, 60.0);
+const BESIDE: Stretch = (80.0, 13.0);
 
-/// The least that a mark is long, of 1000.
-const SHORTEST: f64 = 3.0;
+/// The least that a mark is long, in percent.
+const SHORTEST: f64 = 0.3;
+
+/// Marks from this length on have room for their letter, in percent.
+const LETTERED: f64 = 2.4;
 
 /// The bar lying down. Marks are links if there is a focus to change.
 pub fn horizontal(picture: &Picture, focus: Option<&Focus>, selected: Option<Span>) -> Markup {
     html! {
-        svg.map.lying viewBox={ "0 0 1000 " (ACROSS) } preserveAspectRatio="none"
-            role="group" aria-label="Guest address space, empty stretches folded" {
+        svg.map.lying role="group" aria-label="Guest address space, empty stretches folded" {
             (content(picture, focus, selected, |along, across| {
                 [along.0, across.0, along.1, across.1]
             }))
@@ -31,10 +31,9 @@ pub fn horizontal(picture: &Picture, focus: Option<&Focus>, selected: Option<Spa
 /// The bar standing, low addresses at the bottom.
 pub fn vertical(picture: &Picture, focus: Option<&Focus>, selected: Option<Span>) -> Markup {
     html! {
-        svg.map.standing viewBox={ "0 0 " (ACROSS) " 1000" } preserveAspectRatio="none"
-            role="group" aria-label="Guest address space, empty stretches folded, low addresses below" {
+        svg.map.standing role="group" aria-label="Guest address space, empty stretches folded, low addresses below" {
             (content(picture, focus, selected, |along, across| {
-                [across.0, 1000.0 - along.0 - along.1, across.1, along.1]
+                [across.0, 100.0 - along.0 - along.1, across.1, along.1]
             }))
         }
     }
@@ -50,10 +49,18 @@ fn content(
     turn: impl Fn(Stretch, Stretch) -> [f64; 4],
 ) -> Markup {
     let shape = |class: &str, along: Stretch, across: Stretch| {
-        let [x, y, width, height] = turn(along, across).map(|n| (n * 100.0).round() / 100.0);
+        let [x, y, width, height] = turn(along, across).map(percent);
         html! { rect class=(class) x=(x) y=(y) width=(width) height=(height) {} }
     };
-    let place = |gpa: u64| picture.place(gpa).unwrap_or(0.0);
+    // Percent keep letters upright, however the picture is stretched.
+    let letter = |kind: Kind, along: Stretch, across: Stretch| {
+        let [x, y, width, height] = turn(along, across);
+        let (x, y) = (percent(x + width / 2.0), percent(y + height / 2.0));
+        let class = format!("letter on-{}", kind.name());
+        html! { text class=(class) x=(x) y=(y) aria-hidden="true" { (kind.letter()) } }
+    };
+    let percent_at = |gpa: u64| Some(picture.place(gpa)? / 10.0);
+    let place = |gpa: u64| percent_at(gpa).unwrap_or(0.0);
     let stretch = |span: Span| {
         let start = place(span.start);
         (start, (place(span.end()) - start).max(SHORTEST))
@@ -62,14 +69,16 @@ fn content(
         @for fold in &picture.folds {
             g {
                 title { "nothing for " (Size(fold.span.len)) }
-                (shape("fold", (fold.at, place(fold.span.end()) - fold.at), (BAR.0 + BAR.1 / 2.0 - 1.0, 2.0)))
+                (shape("fold", (fold.at / 10.0, place(fold.span.end()) - fold.at / 10.0), (BAR.0 + BAR.1 / 2.0 - 1.5, 3.0)))
             }
         }
         @for mark in &picture.marks {
             @let across = if mark.kind.is_beside() { BESIDE } else { BAR };
             @let drawn = html! {
                 title { (told(mark)) }
-                (shape(&format!("k-{}", mark.kind.name()), stretch(mark.span), across))
+                @let along = stretch(mark.span);
+                (shape(&format!("k-{}", mark.kind.name()), along, across))
+                @if along.1 >= LETTERED { (letter(mark.kind, along, across)) }
             };
             @match focus {
                 Some(focus) => {
@@ -79,10 +88,14 @@ fn content(
             }
         }
         @if let Some(selected) = selected
-            && let (Some(start), Some(end)) = (picture.place(selected.start), picture.place(selected.end())) {
-            (shape("selected", (start, (end - start).max(SHORTEST)), (2.0, ACROSS - 4.0)))
+            && let (Some(start), Some(end)) = (percent_at(selected.start), percent_at(selected.end())) {
+            (shape("selected", (start, (end - start).max(SHORTEST)), (3.0, 94.0)))
         }
     }
+}
+
+fn percent(number: f64) -> String {
+    format!("{}%", (number * 100.0).round() / 100.0)
 }
 
 fn told(mark: &Mark) -> String {

@@ -2,22 +2,240 @@
 
 use igvm_analysis::report::{FileView, FindingView, Size};
 use igvm_core::defs::IgvmArchitecture;
+use igvm_core::x86::paging::Fault;
+use igvm_core::x86::{PagingMode, Register};
 use maud::{Markup, html};
 
 use super::View;
+use super::code::{rows, stopped};
 use super::parts::{count, file, guest, header, hex};
-use crate::model::focus::{Pane, Selection};
+use super::processors::capital;
+use crate::model::code::Eyes;
+use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::machine::{Entry, Loaded, Written};
-use igvm_core::x86::Register;
+use crate::model::start::{Memory, Obstacle, Place, Start};
 
 /// The pane.
 pub fn overview(view: View<'_>) -> Markup {
     html! {
         div.prose {
+            @let start = view.loaded.and_then(|loaded| Start::new(view.document, loaded, view.focus.vp_index()));
+            @let start = start.filter(|_| is_x64(view));
+            @if let Some(start) = &start { (obstacle(view, start)) }
             (alert(view))
             p.lead { (in_words(view)) }
+            @if let Some(start) = &start && let Some(loaded) = view.loaded {
+                (how_it_starts(view, loaded, start))
+                (first_instructions(view, loaded))
+            }
+            @if let Some(loaded) = view.loaded { (told(view, loaded)) }
             (findings(view))
             (fixed_header(view))
+        }
+    }
+}
+
+fn is_x64(view: View<'_>) -> bool {
+    view.document.file().fixed().architecture() == IgvmArchitecture::X64
+}
+
+/// Why the first instruction cannot run: the headline, where it is so.
+fn obstacle(view: View<'_>, start: &Start) -> Markup {
+    let Some(obstacle) = &start.obstacle else { return Markup::default() };
+    let entry = &start.entry;
+    let paging = view.focus.in_pane(Pane::Paging).on(Selection::Linear(entry.linear));
+    let place = match obstacle {
+        Obstacle::NotExecutable(entry) | Obstacle::SupervisorPage(entry) => Some(entry.gpa),
+        Obstacle::Fault(Fault::Unreadable { gpa, .. }) => Some(*gpa),
+        Obstacle::Fault(_) => entry.entries.last().map(|entry| entry.gpa),
+        _ => entry.result.ok().map(|found| found.physical),
+    };
+    html! {
+        p.alert.headline role="alert" {
+            strong { "The first instruction cannot run. " }
+            "Processor " (view.focus.vp_index()) " starts at linear "
+            a href=(paging.href()) { (hex(entry.linear)) } ", and " (obstacle) "."
+            @if let Some(gpa) = place { " Look at guest " (guest(&view.focus.in_pane(Pane::Memory), gpa)) "." }
+        }
+    }
+}
+
+/// Mode, first instruction, page tables, stack and processors, each with a
+/// link to the pane that says more.
+fn how_it_starts(view: View<'_>, loaded: &Loaded, start: &Start) -> Markup {
+    let vp_index = view.focus.vp_index();
+    let Some(processor) = loaded.processor(vp_index) else { return Markup::default() };
+    let register = |register: Register| {
+        let focus = view.focus.in_pane(Pane::Processors);
+        focus.on(Selection::Register(vp_index, register)).href()
+    };
+    let paging = view.focus.in_pane(Pane::Paging);
+    html! {
+        h2 { "How it starts" }
+        dl.facts.starts {
+            dt { "Mode" }
+            dd { (capital(&processor.mode_because)) "." }
+            dt { "First instruction" }
+            dd {
+                a href=(register(Register::Cs)) { "CS" } ":" a href=(register(Register::Rip)) { "RIP" } " is linear "
+                (linear(&paging, start.entry.linear)) (leads(view, &start.entry))
+                @if let Some(found) = start.entry.result.ok().filter(|_| !start.entry.entries.is_empty()) {
+                    ", page rights " code title="read, write, execute; s: for the supervisor only" { (found.rights) }
+                }
+            }
+            dt { "Page tables" }
+            dd {
+                @if PagingMode::of(&processor.registers) == PagingMode::None {
+                    a href=(paging.href()) { "none" } ": linear addresses are physical ones"
+                } @else {
+                    a href=(paging.href()) { (PagingMode::of(&processor.registers)) } " from "
+                    a href=(register(Register::Cr3)) { "CR3" } ", " (hex(processor.registers.cr3))
+                }
+            }
+            dt { "Stack" }
+            dd { (stack(view, start, &register(Register::Ss), &register(Register::Rsp))) }
+            dt { "Processors" }
+            dd { (processors(view, loaded)) }
+        }
+    }
+}
+
+fn linear(paging: &Focus, address: u64) -> Markup {
+    html! { a href=(paging.on(Selection::Linear(address)).href()) title="linear address" { (hex(address)) } }
+}
+
+/// Where a linear address leads to, and what is there.
+fn leads(view: View<'_>, place: &Place) -> Markup {
+    let memory = view.focus.in_pane(Pane::Memory);
+    html! {
+        @match place.result {
+            Err(fault) => { ", which " strong.bad { "leads nowhere" } ": " (fault) }
+            Ok(found) => {
+                @if found.physical == place.linear && place.entries.is_empty() {
+                    ", in "
+                } @else {
+                    ", guest physical " (guest(&memory, found.physical)) ", in "
+                }
+                @match place.memory {
+                    Some(Memory::Written(index)) => { "memory that " (header(view.focus, index)) " fills" }
+                    Some(Memory::Unwritten) => "memory that no header writes: it reads as zero",
+                    Some(Memory::Missing) | None => strong.bad { "no memory of the guest" },
+                }
+            }
+        }
+    }
+}
+
+fn stack(view: View<'_>, start: &Start, ss: &str, rsp: &str) -> Markup {
+    let paging = view.focus.in_pane(Pane::Paging);
+    html! {
+        a href=(ss) { "SS" } ":" a href=(rsp) { "RSP" } " is linear " (linear(&paging, start.stack.linear))
+        ". The first push writes to " (linear(&paging, start.push.linear)) (leads(view, &start.push))
+        @if !start.push_allowed && start.push.result.is_ok() { ", " strong.bad { "which is read-only" } ", and CR0.WP is set" }
+    }
+}
+
+/// How many there are, and what they do first.
+fn processors(view: View<'_>, loaded: &Loaded) -> Markup {
+    let all = &loaded.state.processors;
+    let waiting = all.iter().filter(|processor| processor.start != "runs").count() as u64;
+    let own = all.iter().filter(|processor| processor.context_header.is_some()).count() as u64;
+    html! {
+        a href=(view.focus.in_pane(Pane::Processors).href()) { (all.len()) }
+        " of the " a href=(view.focus.in_pane(Pane::Host).href()) { "host" }
+        @if waiting > 0 {
+            ": " (all.len() as u64 - waiting) " at once, " (waiting)
+            @if waiting == 1 { " waits" } @else { " wait" } " for a start-up interrupt"
+        }
+        @match own {
+            0 => ", none with a context of the file",
+            own => { ", " (own) " with a context of the file" },
+        }
+    }
+}
+
+/// Rows of code that the overview shows.
+const INSTRUCTIONS: usize = 5;
+
+fn first_instructions(view: View<'_>, loaded: &Loaded) -> Markup {
+    let Some(registers) = loaded.registers(view.focus.vp_index()) else {
+        return Markup::default();
+    };
+    let code = Focus { code_at: None, code_bits: None, ..view.focus.in_pane(Pane::Code) };
+    loaded.with_memory(view.document, |memory| {
+        let eyes = Eyes::new(registers, memory, None);
+        let listing = eyes.list(eyes.entry(), INSTRUCTIONS);
+        html! {
+            h2 { "First instructions" }
+            (rows(&code, &listing, u64::MAX, None))
+            @match &listing.stop {
+                Some(stop) => (stopped(&code, &listing, stop)),
+                None => p { a href=(code.on_nothing().href()) { "More of the code" } },
+            }
+        }
+    })
+}
+
+/// Parameters that are listed.
+const TOLD_MAX: usize = 48;
+
+/// What the firmware is told, and where it finds that.
+fn told(view: View<'_>, loaded: &Loaded) -> Markup {
+    let areas = &loaded.state.parameter_areas;
+    let parameters = || {
+        areas.iter().flat_map(|area| {
+            let named = area.content.iter().filter(|part| part.parameter.is_some());
+            named.map(move |part| (area, part))
+        })
+    };
+    let hidden = parameters().skip(TOLD_MAX).count();
+    let memory = view.focus.in_pane(Pane::Memory);
+    html! {
+        @if parameters().next().is_some() {
+            h2 { "What the firmware is told" }
+            div.table-scroller tabindex="0" role="region" aria-label="Parameters" {
+                table.told {
+                    thead { tr {
+                        th scope="col" { "what" } th scope="col" { "value" } th scope="col" { "guest physical" }
+                        th scope="col" { "size" } th scope="col" { "by" }
+                    } }
+                    tbody {
+                        @for (area, part) in parameters().take(TOLD_MAX) {
+                            tr {
+                                th scope="row" { (part.parameter.unwrap_or_default()) }
+                                td.words { (told_value(part.parameter.unwrap_or_default(), loaded)) }
+                                td {
+                                    @match area.inserted {
+                                        Some(inserted) => (guest(&memory, inserted.gpa.0.saturating_add(part.gpa.0))),
+                                        None => span.dim { "never inserted" },
+                                    }
+                                }
+                                td { (Size(part.length.0)) }
+                                td { (header(view.focus, part.header)) }
+                            }
+                        }
+                    }
+                }
+            }
+            @if hidden > 0 { p.dim { "and " (hidden) " more" } }
+        }
+    }
+}
+
+/// The value of a parameter in few words.
+fn told_value(parameter: &str, loaded: &Loaded) -> Markup {
+    let host = loaded.host_description();
+    html! {
+        @match parameter {
+            "VP_COUNT" => (count(host.processors.into(), "processor")),
+            "ENVIRONMENT_INFO" => "memory is not shared",
+            "COMMAND_LINE" if host.command_line.is_empty() => "empty",
+            "COMMAND_LINE" => code { (host.command_line) },
+            "MEMORY_MAP" => { (Size(host.memory)) " of RAM" },
+            "MMIO_RANGES" => "two ranges for devices",
+            "DEVICE_TREE" => "all of this as a device tree",
+            "MADT" | "SRAT" | "PPTT" | "SLIT" => { "ACPI table, " (count(host.processors.into(), "processor")) },
+            _ => "",
         }
     }
 }
@@ -41,9 +259,8 @@ fn in_words(view: View<'_>) -> Markup {
     let igvm = view.document.file();
     let platforms: Vec<String> =
         FileView::new(&igvm).platforms.into_iter().map(|platform| platform.name).collect();
-    let is_x64 = igvm.fixed().architecture() == IgvmArchitecture::X64;
     html! {
-        @match (view.loaded, is_x64) {
+        @match (view.loaded, is_x64(view)) {
             (Some(loaded), true) => {
                 @if let Some(entry) = &loaded.entry { (start(view, entry)) }
                 (filled(loaded))

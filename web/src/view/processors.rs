@@ -1,12 +1,14 @@
 //! The registers of a processor, decoded.
 
 use igvm_analysis::report::ProcessorView;
+use igvm_core::defs::IgvmPlatformType;
 use igvm_core::x86::{Register, RegisterFile, RegisterValue, Segment, TableRegister, bits};
 use maud::{Markup, html};
 
 use super::View;
 use super::parts::{guest, header, hex, wide_hex};
-use crate::model::focus::Selection;
+use crate::model::focus::{Focus, Pane, Selection};
+use crate::model::machine::linear_entry;
 
 const GENERAL: [Register; 18] = [
     Register::Rip,
@@ -65,12 +67,10 @@ const OTHERS: [Register; 9] = [
 
 /// The pane.
 pub fn processors(view: View<'_>) -> Markup {
-    let vp_index = match view.focus.selection {
-        Some(Selection::Register(vp_index, _)) => vp_index,
-        _ => 0,
-    };
+    let vp_index = view.focus.vp_index();
     let processor = view.loaded.and_then(|loaded| loaded.processor(vp_index));
     html! {
+        @if let Some(loaded) = view.loaded { (choice(view, &loaded.state.processors)) }
         @match processor {
             Some(processor) => (one(view, processor)),
             None => p.empty { "This host starts no processor " (vp_index) "." },
@@ -78,28 +78,73 @@ pub fn processors(view: View<'_>) -> Markup {
     }
 }
 
+/// Groups of processors that are listed.
+const GROUPS_MAX: usize = 64;
+
+/// The processors of the host, those alike together.
+fn choice(view: View<'_>, all: &[ProcessorView]) -> Markup {
+    if all.len() < 2 {
+        return Markup::default();
+    }
+    let same = |one: &ProcessorView, next: &ProcessorView| {
+        one.context_header.is_none() && next.context_header.is_none() && one.start == next.start
+    };
+    let groups = all.chunk_by(same);
+    let hidden = groups.clone().skip(GROUPS_MAX).count();
+    let shown = view.focus.vp_index();
+    let step = |to: Option<u32>, rel: &'static str, text: &str| {
+        let to = to.filter(|to| (*to as usize) < all.len());
+        html! {
+            @if let Some(to) = to { a rel=(rel) href=(view.focus.for_processor(to).href()) { (text) } }
+        }
+    };
+    html! {
+        nav.vps aria-label="Processors" {
+            @for group in groups.take(GROUPS_MAX) {
+                @let (first, last) = (group[0].vp_index, group[group.len() - 1].vp_index);
+                @let is_shown = (first..=last).contains(&shown);
+                a href=(view.focus.for_processor(if is_shown { shown } else { first }).href())
+                    aria-current=[is_shown.then_some("true")] {
+                    b { (first) @if last > first { "–" (last) } }
+                    span { (state(&group[0])) }
+                }
+            }
+            @if hidden > 0 { span.dim { "and " (hidden) " groups more" } }
+            span.steps { (step(shown.checked_sub(1), "prev", "← previous")) " " (step(shown.checked_add(1), "next", "next →")) }
+        }
+    }
+}
+
+/// What a processor does first.
+fn state(processor: &ProcessorView) -> &'static str {
+    match (processor.start, processor.context_header) {
+        ("runs", Some(_)) => "runs, own context",
+        ("runs", None) => "runs from reset",
+        _ => "waits for a start-up interrupt",
+    }
+}
+
+/// Where QEMU 10.2.2 would load another value, and why.
+fn in_qemu(view: View<'_>, processor: &ProcessorView, register: Register) -> Option<Markup> {
+    let registers = &processor.registers;
+    let is_native = view.loaded?.platform == IgvmPlatformType::NATIVE;
+    let ignored = registers.gs.base != registers.ds.base;
+    let is_first = processor.vp_index == 0 && processor.context_header.is_some();
+    (register == Register::Gs && is_native && is_first && ignored).then(|| {
+        html! {
+            "QEMU 10.2.2 loads base " (hex(registers.ds.base))
+            ": it gives GS the base of the data segment and ignores gs_base"
+        }
+    })
+}
+
 fn one(view: View<'_>, processor: &ProcessorView) -> Markup {
     let table = Table { view, processor, reset: RegisterFile::reset(processor.vp_index == 0) };
-    let entry = view.loaded.and_then(|loaded| loaded.entry.as_ref());
     html! {
         div.processor {
             h2 { "Processor " (processor.vp_index) }
             p.lead { (capital(&processor.mode_because)) "." }
-            p {
-                @match processor.context_header {
-                    Some(index) => { "Its context comes from " (header(view.focus, index)) ". " }
-                    None if processor.start == "runs" => "No header gives it a context: all registers are as after reset. ",
-                    None => "It waits for a start-up interrupt. ",
-                }
-                @if let Some(entry) = entry && processor.vp_index == 0 {
-                    "Its first instruction is at linear address " (hex(entry.linear)) ", "
-                    @match &entry.physical {
-                        Ok(gpa) => { "guest physical " (guest(view.focus, *gpa)) ". " }
-                        Err(fault) => { strong.bad { "which leads nowhere: " (fault) } ". " }
-                    }
-                }
-                span.dim { "Values marked " b.changed { "≠" } " differ from those after reset." }
-            }
+            p { (beginning(view, processor)) }
             section aria-label="General registers" { (table.integers(&GENERAL)) }
             h3 { "Control and flags" }
             div.controls { @for register in CONTROL { (table.control(register)) } }
@@ -108,6 +153,36 @@ fn one(view: View<'_>, processor: &ProcessorView) -> Markup {
             h3 { "Other registers" }
             section aria-label="Other registers" { (table.integers(&OTHERS)) }
         }
+    }
+}
+
+/// Where its registers come from, and where its first instruction is.
+fn beginning(view: View<'_>, processor: &ProcessorView) -> Markup {
+    let walk = view.loaded.and_then(|loaded| {
+        let linear = linear_entry(&processor.registers);
+        loaded.translate(view.document, processor.vp_index, linear)
+    });
+    let runs = processor.start == "runs";
+    html! {
+        @match processor.context_header {
+            Some(index) => { "Its context comes from " (header(view.focus, index)) ". " }
+            None if runs => "No header gives it a context: all registers are as after reset. ",
+            None => "No header gives it a context: it waits for a start-up interrupt, which says where it begins. ",
+        }
+        @if processor.context_header.is_some() && processor.vp_index > 0 {
+            strong.warned { "QEMU 10.2.2 refuses the file: " }
+            "it takes a context for the first processor only. "
+        }
+        @if let Some(walk) = walk && runs {
+            @let code = Focus { code_at: None, ..view.focus.in_pane(Pane::Code).for_processor(processor.vp_index) };
+            "Its first instruction is at linear address "
+            a href=(code.on_nothing().href()) { (hex(walk.linear)) } ", "
+            @match walk.result {
+                Ok(found) => { "guest physical " (guest(view.focus, found.physical)) ". " }
+                Err(fault) => { strong.bad { "which leads nowhere: " (fault) } ". " }
+            }
+        }
+        span.dim { "Values marked " b.changed { "≠" } " differ from those after reset." }
     }
 }
 
@@ -215,7 +290,10 @@ impl Table<'_> {
                 td { (wide_hex(base, 8)) }
                 td { (wide_hex(limit.into(), 4)) }
                 td { @if let Some(segment) = segment { (wide_hex(segment.attributes.into(), 2)) } }
-                td.words { (meaning) }
+                td.words {
+                    (meaning)
+                    @if let Some(other) = in_qemu(self.view, self.processor, register) { div.qemu { (other) } }
+                }
             }
         }
     }
@@ -271,7 +349,7 @@ pub(super) fn meaning(segment: &Segment) -> String {
     format!("{}, DPL {}", words.join(", "), segment.dpl())
 }
 
-fn capital(text: &str) -> String {
+pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
