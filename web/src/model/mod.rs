@@ -1,11 +1,16 @@
 //! What is open and what is looked at. Knows nothing of markup or of browsers.
 
 pub mod blocks;
+pub mod command;
 pub mod document;
+pub mod export;
 pub mod filter;
 pub mod focus;
+pub mod goto;
+pub mod hex;
 pub mod machine;
 pub mod opened;
 pub mod picture;
 pub mod related;
+pub mod search;
 pub mod window;

@@ -5,7 +5,7 @@ use igvm_core::defs::IgvmArchitecture;
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{count, file, guest, header, hex};
+use super::parts::{count, file, guest, header, hex, to};
 use crate::model::focus::{Pane, Selection};
 use crate::model::machine::{Entry, Loaded, Written};
 use igvm_core::x86::Register;
@@ -37,7 +37,7 @@ fn alert(view: View<'_>) -> Markup {
 }
 
 /// The file in one paragraph.
-fn in_words(view: View<'_>) -> Markup {
+pub(super) fn in_words(view: View<'_>) -> Markup {
     let igvm = view.document.file();
     let platforms: Vec<String> =
         FileView::new(&igvm).platforms.into_iter().map(|platform| platform.name).collect();
@@ -69,8 +69,8 @@ fn start(view: View<'_>, entry: &Entry) -> Markup {
     let rip = processors.on(Selection::Register(0, Register::Rip));
     html! {
         "The first processor starts in "
-        a href=(processors.href()) { (entry.mode) }
-        " at " a href=(rip.href()) { (hex(entry.linear)) }
+        (to(&processors, &html! { (entry.mode) }))
+        " at " (to(&rip, &hex(entry.linear)))
         ", with " (entry.paging)
         @match &entry.physical {
             Ok(gpa) => {
@@ -116,7 +116,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// The findings, worst first.
-fn findings(view: View<'_>) -> Markup {
+pub(super) fn findings(view: View<'_>) -> Markup {
     let report = view.findings;
     let mut sorted: Vec<&FindingView> = report.findings.iter().collect();
     sorted.sort_by_key(|finding| match finding.severity.as_str() {
@@ -169,7 +169,7 @@ fn sentence(text: &str) -> String {
     }
 }
 
-fn fixed_header(view: View<'_>) -> Markup {
+pub(super) fn fixed_header(view: View<'_>) -> Markup {
     let view = FileView::new(&view.document.file());
     let headers_end = view.variable_header_offset.0.saturating_add(view.variable_header_size.0);
     html! {

@@ -271,7 +271,8 @@ pub(super) fn meaning(segment: &Segment) -> String {
     format!("{}, DPL {}", words.join(", "), segment.dpl())
 }
 
-fn capital(text: &str) -> String {
+/// With a capital.
+pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
