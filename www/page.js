@@ -175,7 +175,16 @@ document.addEventListener('submit', (event) => {
   send({ action: target.dataset.action, ...Object.fromEntries(new FormData(target)) });
   target.closest('dialog')?.close();
 });
-document.addEventListener('click', ({ target }) => {
+document.addEventListener('click', (event) => {
+  const { target } = event;
+  // Cells of equal width: which one, says the place of the click.
+  const row = target.closest('[data-pick]');
+  if (row) {
+    const { left, width } = row.getBoundingClientRect();
+    const cells = Number(row.dataset.cells);
+    const cell = Math.floor((event.clientX - left) / width * cells);
+    send({ action: 'pick', value: row.dataset.pick, cell: Math.min(Math.max(cell, 0), cells - 1) });
+  }
   const button = target.closest('button');
   if (button?.dataset.act) send({ action: button.dataset.act, value: button.dataset.value ?? '' });
   if (button?.dataset.copy !== undefined) copy(button);
@@ -195,6 +204,12 @@ search.addEventListener('input', () => send({ action: 'filter-text', value: sear
 
 const help = byId('help');
 byId('help-open').addEventListener('click', () => help.showModal());
+const goTo = byId('go-to');
+byId('go-to-close').addEventListener('click', () => goTo.close());
+function askWhere() {
+  goTo.showModal();
+  goTo.querySelector('input').select();
+}
 
 const root = document.documentElement;
 byId('theme').addEventListener('click', () => {
@@ -212,18 +227,19 @@ byId('theme').addEventListener('click', () => {
 const keys = {
   '/': () => search.focus(),
   '?': () => help.showModal(),
+  g: askWhere,
   o: () => byId('file').click(),
   Escape: () => document.querySelector('.inspector .close')?.click(),
 };
 document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
   if (event.target.matches('input:not([type=checkbox]), select')) {
     if (event.key === 'Escape') event.target.blur();
     return;
   }
   const tab = document.querySelector(`.tabs [data-key="${CSS.escape(event.key)}"]`);
   const act = tab ? () => tab.click() : keys[event.key];
-  if (!act || (document.body.dataset.state === 'empty' && event.key === '/')) return;
+  if (!act || (document.body.dataset.state === 'empty' && '/g'.includes(event.key))) return;
   event.preventDefault();
   act();
 });

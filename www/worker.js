@@ -49,7 +49,19 @@ next.port1.onmessage = ({ data: number }) => inTurn(async () => {
 
 function tell(engine, answer, number) {
   postMessage({ update: answer, number });
-  if (waiting || !JSON.parse(answer).working) return;
+  const { working, download: name } = JSON.parse(answer);
+  if (name) hand(engine, name);
+  if (waiting || !working) return;
   waiting = true;
   next.port2.postMessage(number);
+}
+
+// A file to take away, in the browser's own storage.
+function hand(engine, name) {
+  try {
+    postMessage({ download: engine.download(), name });
+  } catch (error) {
+    if (stopped) throw error;
+    postMessage({ update: JSON.stringify({ error: String(error) }) });
+  }
 }

@@ -10,11 +10,14 @@ use igvm_web::model::document::Document;
 use igvm_web::model::focus::Subject;
 use igvm_web::model::machine::{Loaded, first_platform};
 use igvm_web::model::picture::Picture;
-use igvm_web::view::{Card, gallery};
+use igvm_web::view::{Card, gallery, places};
 use wasm_bindgen_cli_support::Bindgen;
 
 /// Where the gallery goes in `index.html`.
 const GALLERY: &str = "<!-- gallery -->";
+
+/// Where the places of the go-to dialog go.
+const PLACES: &str = "<!-- places -->";
 
 /// What keeps the page for when there is no network.
 const SERVICE_WORKER: &str = "offline.js";
@@ -60,7 +63,8 @@ pub(crate) fn run(wasm: &Path, www: &Path, out: &Path) -> Result<(), String> {
             let page = String::from_utf8_lossy(&bytes);
             let cards = |samples: &[Sample]| samples.iter().map(card).collect::<Vec<_>>();
             let gallery = gallery(&cards(&good), &cards(&broken)).into_string();
-            write(&name, page.replace(GALLERY, &gallery).as_bytes())?;
+            let page = page.replace(GALLERY, &gallery).replace(PLACES, &places().into_string());
+            write(&name, page.as_bytes())?;
         } else if name != SERVICE_WORKER {
             write(&name, &bytes)?;
         }

@@ -43,6 +43,39 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// Goes to a place that was typed.
+    GoTo {
+        /// What was typed.
+        value: String,
+    },
+    /// A byte of a row was chosen.
+    Pick {
+        /// The address of the first.
+        value: String,
+        /// How many bytes further.
+        cell: u64,
+    },
+    /// Looks for bytes, where bytes are shown.
+    Find {
+        /// What was typed.
+        text: String,
+        /// `bytes` or `text`.
+        kind: String,
+    },
+    /// What was found is not shown any more.
+    FindEnd,
+    /// Makes a file to take away.
+    Export {
+        /// `json`, `report` or `file`.
+        value: String,
+    },
+    /// Makes a file of guest memory.
+    ExportMemory {
+        /// The first address.
+        address: String,
+        /// How many bytes.
+        length: String,
+    },
     /// Long work is not to go on.
     Cancel,
 }
@@ -73,6 +106,9 @@ pub struct Update {
     /// A sample that has to be fetched and opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fetch: Option<String>,
+    /// The name of a file that is ready to be taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download: Option<String>,
     /// What went wrong, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

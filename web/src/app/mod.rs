@@ -1,5 +1,6 @@
 //! The page's state, what changes it, and which regions of the screen follow.
 
+mod bytes;
 mod event;
 mod screen;
 
@@ -10,10 +11,13 @@ pub use event::{Event, Update, Working};
 
 use crate::model::blocks::ByteSource;
 use crate::model::document::Document;
+use crate::model::export::Export;
 use crate::model::filter::{Filter, Filtered};
 use crate::model::focus::{Focus, Other, Pane, Selection, Subject};
+use crate::model::hex::Place;
 use crate::model::opened::Opened;
 use crate::model::paging::typed_address;
+use crate::model::search::Search;
 use crate::model::window::Viewport;
 
 /// Files that stay open; one more closes the one opened first.
@@ -26,6 +30,11 @@ pub struct App {
     /// In the order they were opened.
     opened: Vec<Opened>,
     filtered: Filtered,
+    /// What is looked for in the bytes, and whether the first place was shown.
+    search: Option<Search>,
+    search_arrived: bool,
+    /// What is to be taken away.
+    export: Option<Export>,
     viewport: Viewport,
     /// The regions as the page has them.
     sent: BTreeMap<&'static str, String>,
@@ -99,7 +108,8 @@ impl App {
     /// Another file is shown: nothing of the list stays.
     fn start_anew(&mut self) {
         self.filtered = Filtered::default();
-        self.viewport.top = 0;
+        self.search = None;
+        self.viewport.to_start();
     }
 
     /// A file that cannot be shown. What was open before stays.
@@ -121,10 +131,7 @@ impl App {
     pub fn act(&mut self, event: Event) -> Update {
         match event {
             Event::Go { fragment } => self.go(&fragment),
-            Event::Scroll { top, height } => {
-                self.viewport = Viewport { top: top as u64, height: height as u64 };
-                self.update(None)
-            }
+            Event::Scroll { top, height } => self.scroll(top as u64, height as u64),
             Event::Missing { name } => self.refuse(&name, &"there is no sample of this name"),
             Event::FilterKind { value } => {
                 self.filter(Filter { kind: value.parse().ok(), ..self.filtered.filter().clone() })
@@ -138,8 +145,24 @@ impl App {
                 self.filter(Filter { text: value, ..self.filtered.filter().clone() })
             }
             Event::Translate { address } => self.translate(&address),
+            Event::GoTo { value } => self.go_to(&value),
+            Event::Pick { value, cell } => self.pick(&value, cell),
+            Event::Find { text, kind } => self.look_for(text, kind == "text"),
+            Event::FindEnd => {
+                self.search = None;
+                self.update(None)
+            }
+            Event::Export { value } => self.prepare(match value.as_str() {
+                "json" => Export::Json,
+                "report" => Export::Report,
+                _ => Export::File,
+            }),
+            Event::ExportMemory { address, length } => self.prepare_memory(&address, &length),
             Event::Cancel => {
                 self.filtered.stop();
+                if let Some(search) = &mut self.search {
+                    search.stop();
+                }
                 self.update(None)
             }
         }
@@ -163,7 +186,7 @@ impl App {
 
     fn filter(&mut self, filter: Filter) -> Update {
         self.filtered = Filtered::new(filter);
-        self.viewport.top = 0;
+        self.viewport.to_start();
         self.step();
         Update { fragment: Some(self.focus.href()), ..self.update(Some(0)) }
     }
@@ -172,7 +195,7 @@ impl App {
     /// it came.
     pub fn work(&mut self, mut has_time: impl FnMut() -> bool) -> Update {
         while self.step() && has_time() {}
-        self.update(None)
+        self.arrive()
     }
 
     /// A little of the work that is left; false when there is none.
@@ -180,12 +203,19 @@ impl App {
         let Some(at) = self.focus.subject.as_ref().and_then(|subject| self.find(subject)) else {
             return false;
         };
-        self.filtered.step(&self.opened[at].document)
+        let Opened { document, loaded, .. } = &self.opened[at];
+        let search = self.search.as_mut();
+        let searches = search.is_some_and(|search| search.step(document, loaded.as_ref()));
+        self.filtered.step(document) || searches
     }
 
     fn working(&self) -> Option<Working> {
-        let part = self.filtered.progress(&self.current()?.document)?;
-        Some(Working { what: "Searching the headers", part })
+        let Opened { document, loaded, .. } = self.current()?;
+        if let Some(part) = self.filtered.progress(document) {
+            return Some(Working { what: "Searching the headers", part });
+        }
+        let part = self.search.as_ref()?.progress(document, loaded.as_ref())?;
+        Some(Working { what: "Searching the bytes", part })
     }
 
     /// Moves the focus to where the address bar says.
@@ -202,8 +232,16 @@ impl App {
         if self.focus.subject != before.subject {
             self.start_anew();
         }
-        if self.focus.pane != before.pane {
-            self.viewport.top = 0;
+        let list = |focus: &Focus| (focus.pane, Place::of(focus.selection));
+        let is_other_list = match self.focus.pane {
+            Pane::Hex => list(&self.focus) != list(&before),
+            pane => pane != before.pane,
+        };
+        if is_other_list {
+            self.viewport.to_start();
+        }
+        if self.focus.platform != before.platform || self.focus.host != before.host {
+            self.search = None;
         }
         let had_mask = self.filtered.filter().mask.is_some();
         let mut update = self.settle();

@@ -5,45 +5,54 @@ use maud::{Markup, html};
 use super::{App, Update};
 use crate::model::focus::Pane;
 use crate::model::related::Related;
-use crate::model::window::{ROW, Viewport, top_of};
+use crate::model::window::{List, ROW};
 use crate::view::{self, View};
 
 impl App {
-    /// Scrolls a list so that what is selected is seen.
-    pub(super) fn reveal(&mut self) -> Option<u64> {
-        let (row, rows) = self.selected_row()?;
-        let Viewport { top, height } = self.viewport;
-        let seen = top..(top + height).saturating_sub(2 * ROW);
-        if seen.contains(&(row * ROW)) {
-            return None;
-        }
-        self.viewport.top = top_of(row, rows, height);
-        Some(self.viewport.top)
+    /// The bar of the list was moved.
+    pub(super) fn scroll(&mut self, bar: u64, height: u64) -> Update {
+        let list = self.list().unwrap_or(List::new(0, ROW));
+        let scroll = self.viewport.scrolled(&list, bar, height);
+        self.update(scroll)
     }
 
-    /// The row of the selection in the list of this pane, and how many rows it
-    /// has.
-    fn selected_row(&self) -> Option<(u64, u64)> {
+    /// Scrolls a list so that what is selected is seen.
+    pub(super) fn reveal(&mut self) -> Option<u64> {
+        let (row, list) = (self.selected_row()?, self.list()?);
+        if self.viewport.shows(&list, row) {
+            return None;
+        }
+        self.viewport.reveal(&list, row);
+        Some(self.viewport.bar)
+    }
+
+    /// The list of this pane.
+    fn list(&self) -> Option<List> {
         let view = self.view()?;
         match self.focus.pane {
-            Pane::Headers => {
-                let index = view.related.header?;
-                match view.shown {
-                    Some(shown) => {
-                        Some((shown.binary_search(&index).ok()? as u64, shown.len() as u64))
-                    }
-                    None => Some((index.into(), view.document.header_count().into())),
-                }
-            }
-            Pane::Memory => view::memory_row_of(view),
+            Pane::Headers => Some(view::header_list(view)),
+            Pane::Memory => Some(view::memory_list(view)),
+            Pane::Hex => Some(view::hex_list(view)),
             _ => None,
         }
     }
 
-    fn view(&self) -> Option<View<'_>> {
+    /// The row of the selection in it.
+    fn selected_row(&self) -> Option<u64> {
+        let view = self.view()?;
+        match self.focus.pane {
+            Pane::Headers => view::header_row_of(view),
+            Pane::Memory => view::memory_row_of(view),
+            Pane::Hex => view::hex_row_of(view),
+            _ => None,
+        }
+    }
+
+    pub(super) fn view(&self) -> Option<View<'_>> {
         let opened = self.current()?;
         let loaded = opened.loaded.as_ref();
         Some(View {
+            opened,
             document: &opened.document,
             loaded,
             picture: &opened.picture,
@@ -54,6 +63,7 @@ impl App {
             shown: self.filtered.shown(),
             shown_is_incomplete: self.filtered.is_incomplete(&opened.document),
             kinds: &opened.kinds,
+            search: self.search.as_ref(),
             viewport: self.viewport,
         })
     }
@@ -99,9 +109,9 @@ impl App {
                 continue;
             }
             if name == "pane" {
-                // The rows stand inside, and the list starts anew.
-                self.sent.remove("rows");
-                update.scroll = Some(self.viewport.top);
+                // The others stand inside, and the list starts anew.
+                self.sent.retain(|name, _| OUTER.contains(name));
+                update.scroll = Some(self.viewport.bar);
             }
             self.sent.insert(name, markup.clone());
             update.regions.push((name, markup));
@@ -110,23 +120,33 @@ impl App {
     }
 }
 
+/// Regions that are not inside the pane.
+const OUTER: [&str; 5] = ["bar", "tabs", "map", "inspector", "pane"];
+
 /// Everything on the screen, outer regions before those inside them.
 fn regions(view: View<'_>) -> Vec<(&'static str, Markup)> {
     let map = html! {
         (view::vertical(view.picture, Some(view.focus), view.related.guest))
         (view::horizontal(view.picture, Some(view.focus), view.related.guest))
     };
-    let (pane, rows) = match view.focus.pane {
-        Pane::Overview => (view::overview(view), None),
-        Pane::Headers => (view::headers(view), Some(view::header_rows(view))),
-        Pane::Memory => (view::memory(view), Some(view::memory_rows(view))),
-        Pane::Processors => (view::processors(view), None),
-        Pane::Paging => (view::paging(view), None),
-        Pane::Code => (view::code(view), None),
-        Pane::Hex => (view::hex(view), None),
-        Pane::Host => (view::host(view), None),
-        Pane::Compare => (view::compare(view), None),
-        Pane::Export => (view::export(view), None),
+    let (pane, inside) = match view.focus.pane {
+        Pane::Overview => (view::overview(view), vec![]),
+        Pane::Headers => (view::headers(view), vec![("rows", view::header_rows(view))]),
+        Pane::Memory => (view::memory(view), vec![("rows", view::memory_rows(view))]),
+        Pane::Processors => (view::processors(view), vec![]),
+        Pane::Paging => (view::paging(view), vec![]),
+        Pane::Code => (view::code(view), vec![]),
+        Pane::Hex => (
+            view::hex(),
+            vec![
+                ("ends", view::hex_ends(view)),
+                ("hits", view::hex_hits(view)),
+                ("rows", view::hex_rows(view)),
+            ],
+        ),
+        Pane::Host => (view::host(view), vec![]),
+        Pane::Compare => (view::compare(view), vec![]),
+        Pane::Export => (view::export(view), vec![]),
     };
     let mut regions = vec![
         ("bar", view::bar(view)),
@@ -135,6 +155,6 @@ fn regions(view: View<'_>) -> Vec<(&'static str, Markup)> {
         ("inspector", view::inspector(view)),
         ("pane", pane),
     ];
-    regions.extend(rows.map(|rows| ("rows", rows)));
+    regions.extend(inside);
     regions
 }

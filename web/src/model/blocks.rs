@@ -1,5 +1,6 @@
 //! File data in blocks: read when asked for, the last few kept.
 
+use std::any::Any;
 use std::cell::RefCell;
 
 use igvm_core::data::{FileData, ReadError};
@@ -15,6 +16,11 @@ const KEPT: usize = 64;
 pub trait ByteSource {
     /// Fills `buf` from `offset`; false if that cannot be done.
     fn read(&self, offset: u64, buf: &mut [u8]) -> bool;
+
+    /// The source itself, for who knows its kind and what else it can do.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 }
 
 impl ByteSource for Vec<u8> {
@@ -35,6 +41,11 @@ impl Blocks {
     /// A source of `len` bytes.
     pub fn new(source: Box<dyn ByteSource>, len: u64) -> Self {
         Self { source, len, kept: RefCell::default() }
+    }
+
+    /// What is behind the cache.
+    pub fn source(&self) -> &dyn ByteSource {
+        self.source.as_ref()
     }
 
     /// Reads past the cache: for what is read once.

@@ -111,6 +111,12 @@ impl Document {
         self.header(index).filter(|header| header.range().contains(offset))
     }
 
+    /// Where the first header behind this offset of the file begins.
+    pub fn header_after(&self, offset: u64) -> Option<u64> {
+        let next = self.offsets.partition_point(|start| u64::from(*start) <= offset);
+        self.offsets.get(next).map(|start| u64::from(*start))
+    }
+
     /// Why the headers end early, if they do.
     pub fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()

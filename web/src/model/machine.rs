@@ -164,6 +164,11 @@ impl Loaded {
             .skip(number % STRIDE)
     }
 
+    /// The extents of guest memory from the first that ends above `gpa`.
+    pub fn extents_above(&self, gpa: u64) -> impl Iterator<Item = &Extent> {
+        self.machine().image().extents_from(Space::Guest, gpa)
+    }
+
     /// The number of the first extent of guest memory that ends above `gpa`.
     pub fn extent_number(&self, gpa: u64) -> u64 {
         let block = self.starts.partition_point(|start| *start <= gpa).saturating_sub(1);

@@ -2,13 +2,18 @@
 
 pub mod blocks;
 pub mod code;
+pub mod command;
 pub mod document;
+pub mod export;
 pub mod filter;
 pub mod focus;
+pub mod goto;
+pub mod hex;
 pub mod machine;
 pub mod opened;
 pub mod paging;
 pub mod picture;
 pub mod related;
+pub mod search;
 pub mod start;
 pub mod window;

@@ -1,5 +1,6 @@
 //! An opened file and what was computed of it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use igvm_analysis::host::HostDescription;
@@ -9,6 +10,7 @@ use igvm_core::platform::platform_name;
 
 use super::document::Document;
 use super::filter::kinds;
+use super::hex::{DataMap, GuestRows};
 use super::machine::{Loaded, NoMachine, findings, first_platform};
 use super::picture::Picture;
 
@@ -24,6 +26,9 @@ pub struct Opened {
     pub loaded: Option<Loaded>,
     /// The picture of that machine.
     pub picture: Picture,
+    /// Computed when bytes are looked at.
+    data_map: OnceCell<DataMap>,
+    guest_rows: OnceCell<GuestRows>,
     /// What findings and machine are about; `None` before the first load.
     about: Option<(Option<IgvmPlatformType>, HostDescription)>,
 }
@@ -37,6 +42,8 @@ impl Opened {
             findings: FindingsReport::default(),
             loaded: None,
             picture: Picture::default(),
+            data_map: OnceCell::new(),
+            guest_rows: OnceCell::new(),
             about: None,
         }
     }
@@ -60,6 +67,7 @@ impl Opened {
         self.about = Some((platform, host.clone()));
         self.loaded = None;
         self.picture = Picture::default();
+        self.guest_rows = OnceCell::new();
         let Some(platform) = platform.or_else(|| first_platform(&self.document)) else {
             return Ok(());
         };
@@ -73,5 +81,16 @@ impl Opened {
         self.picture = Picture::new(&loaded);
         self.loaded = Some(loaded);
         Ok(())
+    }
+
+    /// Where the data of the headers lies in the file.
+    pub fn data_map(&self) -> &DataMap {
+        self.data_map.get_or_init(|| DataMap::new(&self.document))
+    }
+
+    /// The machine with the rows that its memory makes.
+    pub fn guest_rows(&self) -> Option<(&Loaded, &GuestRows)> {
+        let loaded = self.loaded.as_ref()?;
+        Some((loaded, self.guest_rows.get_or_init(|| GuestRows::new(loaded))))
     }
 }

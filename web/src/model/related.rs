@@ -1,5 +1,6 @@
 //! One selection, everywhere: what a selected thing is in the other panes.
 
+use igvm_analysis::report::OriginView;
 use igvm_core::file::{Header, page_len};
 use igvm_core::load::Space;
 use igvm_core::span::Span;
@@ -115,8 +116,22 @@ fn of_file(document: &Document, loaded: Option<&Loaded>, offset: u64) -> Related
     });
     match guest {
         Some(gpa) => Related { file, ..of_guest(loaded, gpa) },
-        None => Related { file, ..Related::default() },
+        None => Related { file, ..of_context(loaded, offset).unwrap_or_default() },
     }
+}
+
+/// The register whose value stands at this offset of the file.
+fn of_context(loaded: Option<&Loaded>, offset: u64) -> Option<Related> {
+    loaded?.state.processors.iter().find_map(|processor| {
+        let holds =
+            |origin: &OriginView| Span::new(origin.file_offset.0, origin.length).contains(offset);
+        let (name, origin) = processor.origins.iter().find(|(_, origin)| holds(origin))?;
+        Some(Related {
+            header: Some(origin.header),
+            register: Some((processor.vp_index, Register::by_name(name)?)),
+            ..Related::default()
+        })
+    })
 }
 
 #[cfg(test)]
@@ -150,7 +165,9 @@ mod tests {
         assert_eq!(header.guest, Some(Span::new(0x2000, 0x1000)));
         let register = related(Selection::Register(0, Register::Rip));
         assert_eq!(register.header, Some(7));
-        assert!(register.file.is_some());
+        let byte = register.file.unwrap().start;
+        let back = related(Selection::File(byte + 1));
+        assert_eq!((back.header, back.register), (Some(7), Some((0, Register::Rip))));
         for hostile in [
             Selection::Header(u32::MAX),
             Selection::Register(u32::MAX, Register::Cs),

@@ -7,10 +7,10 @@ use igvm_core::wire::{HeaderSection, kind_name};
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{count, file, hex, space};
-use crate::model::focus::{Focus, Selection};
+use super::parts::{copy_text, count, file, guest_span, hex, space};
+use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::related::guest_range;
-use crate::model::window::{ROW, window};
+use crate::model::window::{List, ROW};
 
 /// The filters above the rows.
 pub fn headers(view: View<'_>) -> Markup {
@@ -53,27 +53,44 @@ fn name_of(kind: u32) -> String {
 }
 
 /// Pixels that the opened header takes beyond its row.
-pub fn detail_height(view: View<'_>, index: u32) -> u64 {
+fn detail_height(view: View<'_>, index: u32) -> u64 {
     view.document.header(index).map_or(0, |header| {
         let data = view.document.file().data_range(&header, view.document.data());
         (fields(&header).len() as u64 + 2 + u64::from(data.is_some())) * ROW
     })
 }
 
+fn total(view: View<'_>) -> usize {
+    view.shown.map_or(view.document.header_count() as usize, <[u32]>::len)
+}
+
+fn row_of(view: View<'_>, index: u32) -> Option<u64> {
+    match view.shown {
+        Some(shown) => shown.binary_search(&index).ok().map(|row| row as u64),
+        None => (index < view.document.header_count()).then_some(u64::from(index)),
+    }
+}
+
+/// The row that is opened, and how much higher it is than the others.
+fn opened(view: View<'_>) -> Option<(u64, u64)> {
+    let Some(Selection::Header(index)) = view.focus.selection else { return None };
+    row_of(view, index).map(|row| (row, detail_height(view, index)))
+}
+
+/// The list of rows.
+pub fn header_list(view: View<'_>) -> List {
+    List::new(total(view) as u64, ROW).with_open(opened(view))
+}
+
+/// The row of the header that is selected.
+pub fn header_row_of(view: View<'_>) -> Option<u64> {
+    row_of(view, view.related.header?)
+}
+
 /// The rows that are seen.
 pub fn header_rows(view: View<'_>) -> Markup {
-    let total = view.shown.map_or(view.document.header_count() as usize, <[u32]>::len);
-    let row_of = |index: u32| match view.shown {
-        Some(shown) => shown.binary_search(&index).ok().map(|row| row as u64),
-        None => (u64::from(index) < total as u64).then_some(u64::from(index)),
-    };
-    let open = match view.focus.selection {
-        Some(Selection::Header(index)) => {
-            row_of(index).map(|row| (row, detail_height(view, index)))
-        }
-        _ => None,
-    };
-    let window = window(total as u64, open, view.viewport);
+    let (total, open) = (total(view), opened(view));
+    let window = header_list(view).window(view.viewport);
     let index_at = |row: u64| view.shown.map_or(row as u32, |shown| shown[row as usize]);
     html! {
         @if total == 0 { li.empty { "No header passes the filters." } }
@@ -128,12 +145,13 @@ fn detail(view: View<'_>, header: &Header<'_>) -> Markup {
                 "bytes " (hex(range.start)) "–" (hex(range.end().saturating_sub(1))) " of the file, value of "
                 (count(header.raw.value.len() as u64, "byte"))
                 @if !header.raw.padding.is_empty() { ", then " (count(header.raw.padding.len() as u64, "byte")) " of padding" }
+                ". " a href=(view.focus.in_pane(Pane::Hex).href()) { "Show in hex" }
             }
             @for field in fields(header) {
                 div.line.field {
                     span.place { (file(view.focus, field.file_offset.0)) }
                     span.name { (field.name) }
-                    span.value title=(field.value) { (field.value) }
+                    span.value title=(field.value) { (copy_text(&field.value)) (field.value) }
                     span.meaning { @if let Some(meaning) = &field.meaning { (meaning) } }
                 }
             }
@@ -146,7 +164,7 @@ fn detail(view: View<'_>, header: &Header<'_>) -> Markup {
                 @match guest_range(header, view.loaded) {
                     Some(guest) => {
                         span.dim { "guest memory: " }
-                        (super::parts::guest_span(&view.focus.in_pane(crate::model::focus::Pane::Memory), guest))
+                        (guest_span(&view.focus.in_pane(Pane::Memory), guest))
                     },
                     None => span.dim { "writes no guest memory" },
                 }

@@ -1,17 +1,19 @@
 //! What is selected, where it comes from, and what it is elsewhere.
 
-use igvm_analysis::report::{ExtentView, Size, summary};
+use igvm_analysis::report::{ExtentView, Size, fields, summary};
 use igvm_core::data::FileData;
+use igvm_core::file::Header;
 use igvm_core::span::Span;
 use igvm_core::wire::kind_name;
-use igvm_core::x86::{Register, RegisterFile, RegisterValue, bits};
+use igvm_core::x86::{Register, RegisterFile, RegisterValue, bits, paging};
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{chip, file, guest, header, hex, wide_hex};
+use super::parts::{chip, copy, file, guest, header, hex, linear, wide_hex};
 use super::processors::{meaning, width};
 use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::picture::Kind;
+use crate::model::related::Related;
 
 /// Bytes that are shown of a selected place.
 const PEEK: u64 = 64;
@@ -40,24 +42,43 @@ pub fn inspector(view: View<'_>) -> Markup {
     }
 }
 
-/// From the header to the machine, each step a link.
+/// From the header to the machine, each step a link to where it is shown.
 fn chain(view: View<'_>) -> Markup {
     let related = view.related;
+    let focus = view.focus;
+    let pane = |pane| focus.in_pane(pane);
+    let seen = related.linear.or_else(|| identity(view));
     html! {
-        @if related.header.is_some() {
+        @if related != Related::default() {
             h3 { "Where it is" }
             ol.chain {
                 @if let Some(index) = related.header {
-                    li { (header(&view.focus.in_pane(Pane::Headers), index)) }
+                    li { (header(&pane(Pane::Headers), index)) (kind_of(view, index)) }
                 }
-                @if let Some(bytes) = related.file { li { span.dim { "file " } (place(&file(view.focus, bytes.start), bytes)) } }
+                @if let Some(bytes) = related.file {
+                    li {
+                        span.dim { "file " } (place(&file(&pane(Pane::Hex), bytes.start), bytes)) (copy(bytes.start))
+                    }
+                }
                 @if let Some(memory) = related.guest {
-                    li { span.dim { "guest " } (place(&guest(&view.focus.in_pane(Pane::Memory), memory.start), memory)) }
+                    li {
+                        span.dim { "guest " } (place(&guest(&pane(Pane::Memory), memory.start), memory)) (copy(memory.start))
+                        div.elsewhere {
+                            a href=(pane(Pane::Hex).on(Selection::Guest(memory.start)).href()) { "bytes" }
+                            a href=(pane(Pane::Code).on(Selection::Guest(memory.start)).href()) { "as code" }
+                        }
+                    }
+                }
+                @if let Some(seen) = seen {
+                    li {
+                        span.dim { "linear " } (linear(&pane(Pane::Paging), seen)) (copy(seen))
+                        div.dim { "as the first processor sees it" }
+                    }
                 }
                 @if let Some((vp_index, register)) = related.register {
                     li {
                         span.dim { "processor " (vp_index) ", " }
-                        a href=(view.focus.in_pane(Pane::Processors).href()) { (register.name()) }
+                        a href=(pane(Pane::Processors).on(Selection::Register(vp_index, register)).href()) { (register.name()) }
                     }
                 }
             }
@@ -65,8 +86,22 @@ fn chain(view: View<'_>) -> Markup {
     }
 }
 
+fn kind_of(view: View<'_>, index: u32) -> Markup {
+    let name = view.document.header(index).and_then(|header| kind_name(header.typ()));
+    html! { @if let Some(name) = name { span.dim { ", " (name) } } }
+}
+
 fn place(link: &Markup, span: Span) -> Markup {
     html! { (link) @if span.len > 1 { span.dim { ", " (Size(span.len)) } } }
+}
+
+/// The linear address of the guest memory that is selected, where the
+/// processor sees it under its own number. Other addresses would take a look at
+/// every mapping.
+pub(super) fn identity(view: View<'_>) -> Option<u64> {
+    let gpa = view.related.guest?.start;
+    let walk = view.loaded?.translate(view.document, view.focus.vp_index(), gpa)?;
+    walk.result.ok().filter(|found| found.physical == gpa).map(|_| gpa)
 }
 
 fn of_header(view: View<'_>, index: u32) -> Markup {
@@ -132,7 +167,7 @@ fn of_guest(view: View<'_>, gpa: u64) -> Markup {
     let loaded = view.loaded;
     let extent = loaded.and_then(|loaded| loaded.extent_at(gpa));
     html! {
-        h2 { "Guest " (hex(gpa)) }
+        h2 { "Guest " (hex(gpa)) (copy(gpa)) }
         @match extent {
             Some(extent) => {
                 p {
@@ -156,26 +191,45 @@ fn of_linear(view: View<'_>, linear: u64) -> Markup {
         .loaded
         .and_then(|loaded| loaded.translate(view.document, view.focus.vp_index(), linear));
     html! {
-        h2 { "Linear " (hex(linear)) }
-        @match walk.map(|walk| walk.result) {
-            Some(Ok(found)) => {
-                p { "leads to guest physical " (guest(view.focus, found.physical)) ", page rights " code { (found.rights) } }
+        h2 { "Linear " (hex(linear)) (copy(linear)) }
+        @match walk {
+            Some(walk) => {
+                @match walk.result {
+                    Ok(found) => p { "leads to guest physical " (guest(view.focus, found.physical)) @if !walk.entries.is_empty() { ", page rights " code { (found.rights) } } },
+                    Err(fault) => p.bad { "leads nowhere: " (fault) },
+                }
+                (steps(view, &walk))
             }
-            Some(Err(fault)) => p.bad { "leads nowhere: " (fault) },
             None => p { "There is no processor to look through." },
+        }
+    }
+}
+
+/// The entries that a walk met.
+fn steps(view: View<'_>, walk: &paging::Walk) -> Markup {
+    html! {
+        p.dim { (walk.mode) }
+        ol.chain.steps {
+            @for entry in &walk.entries {
+                li {
+                    code { (entry.level.name()) } span.dim { " at " } (guest(view.focus, entry.gpa))
+                    div { (hex(entry.raw)) span.dim { @for flag in entry.flags() { " " (flag) } } }
+                }
+            }
         }
     }
 }
 
 fn of_file(view: View<'_>, offset: u64) -> Markup {
     html! {
-        h2 { "File " (hex(offset)) }
+        h2 { "File " (hex(offset)) (copy(offset)) }
         @if offset >= view.document.file().file_len() {
             p { "The file ends before this." }
         } @else {
             p {
                 @match (view.document.header_at(offset), view.related.header) {
-                    (Some(header), _) => { "in the bytes of header " (header.index) },
+                    (Some(header), _) => (field_at(&header, offset)),
+                    (None, Some(_)) if view.related.register.is_some() => "in the context of a processor",
                     (None, Some(_)) => "data",
                     (None, None) if offset < view.document.file().fixed().len() => "in the fixed header",
                     (None, None) => "nothing that reaches this machine's memory",
@@ -183,6 +237,24 @@ fn of_file(view: View<'_>, offset: u64) -> Markup {
             }
             (file_peek(view, offset, u64::MAX))
         }
+    }
+}
+
+/// Which field of a header a byte belongs to.
+fn field_at(header: &Header<'_>, offset: u64) -> Markup {
+    let fields = fields(header);
+    let field =
+        fields.iter().find(|field| Span::new(field.file_offset.0, field.length).contains(offset));
+    html! {
+        @match field {
+            Some(field) => {
+                "in " code { (field.name) } " = " code.long { (field.value) }
+                @if let Some(meaning) = &field.meaning { span.dim { ", " (meaning) } }
+            }
+            None if header.padding_range().contains(offset) => "padding",
+            None => "type and length",
+        }
+        " of header " (header.index)
     }
 }
 

@@ -11,7 +11,7 @@ use super::parts::{chip, file, guest_span, header, space};
 use crate::model::focus::Selection;
 use crate::model::machine::Loaded;
 use crate::model::picture::Kind;
-use crate::model::window::window;
+use crate::model::window::{List, ROW, window};
 
 /// The picture above the list.
 pub fn memory(view: View<'_>) -> Markup {
@@ -102,12 +102,17 @@ fn row_count(sections: &[Section<'_>]) -> u64 {
     sections.iter().map(|section| section.len + 1).sum()
 }
 
-/// The row of the extent that is selected, and how many rows there are.
-pub fn memory_row_of(view: View<'_>) -> Option<(u64, u64)> {
+/// The list of rows.
+pub fn memory_list(view: View<'_>) -> List {
+    List::new(view.loaded.map_or(0, |loaded| row_count(&sections(loaded))), ROW)
+}
+
+/// The row of the extent that is selected.
+pub fn memory_row_of(view: View<'_>) -> Option<u64> {
     let loaded = view.loaded?;
     let gpa = view.related.guest?.start;
     loaded.extent_at(gpa)?;
-    Some((loaded.extent_number(gpa) + 1, row_count(&sections(loaded))))
+    Some(loaded.extent_number(gpa) + 1)
 }
 
 /// The rows that are seen.

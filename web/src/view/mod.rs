@@ -6,6 +6,7 @@ mod code;
 mod compare;
 mod export;
 mod gallery;
+mod goto;
 mod headers;
 mod hex;
 mod host;
@@ -16,6 +17,7 @@ mod overview;
 mod paging;
 mod parts;
 mod processors;
+mod report;
 
 use igvm_analysis::report::FindingsReport;
 use std::collections::BTreeMap;
@@ -24,8 +26,10 @@ use crate::model::document::Document;
 use crate::model::filter::Filter;
 use crate::model::focus::Focus;
 use crate::model::machine::Loaded;
+use crate::model::opened::Opened;
 use crate::model::picture::Picture;
 use crate::model::related::Related;
+use crate::model::search::Search;
 use crate::model::window::Viewport;
 
 pub use bar::{bar, tabs};
@@ -33,19 +37,23 @@ pub use code::code;
 pub use compare::compare;
 pub use export::export;
 pub use gallery::{Card, gallery};
-pub use headers::{detail_height, header_rows, headers};
-pub use hex::hex;
+pub use goto::places;
+pub use headers::{header_list, header_row_of, header_rows, headers};
+pub use hex::{hex, hex_ends, hex_hits, hex_list, hex_row_of, hex_rows, picked};
 pub use host::host;
 pub use inspector::inspector;
 pub use map::{horizontal, vertical};
-pub use memory::{memory, memory_row_of, memory_rows};
+pub use memory::{memory, memory_list, memory_row_of, memory_rows};
 pub use overview::overview;
 pub use paging::paging;
 pub use processors::processors;
+pub use report::report;
 
 /// Everything that a view looks at.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
+    /// All that was computed of the file.
+    pub opened: &'a Opened,
     /// The file.
     pub document: &'a Document,
     /// Its machine; `None` where the file has no platform to load for.
@@ -66,6 +74,8 @@ pub struct View<'a> {
     pub shown_is_incomplete: bool,
     /// The types of header there are, and how often.
     pub kinds: &'a BTreeMap<u32, u32>,
+    /// What is looked for in its bytes.
+    pub search: Option<&'a Search>,
     /// What is seen of the list.
     pub viewport: Viewport,
 }

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::View;
 use super::code::{rows, stopped};
-use super::parts::{count, file, guest, header, hex};
+use super::parts::{count, file, guest, header, hex, to};
 use super::processors::capital;
 use crate::model::code::Eyes;
 use crate::model::focus::{Focus, Pane, Selection};
@@ -255,7 +255,7 @@ fn alert(view: View<'_>) -> Markup {
 }
 
 /// The file in one paragraph.
-fn in_words(view: View<'_>) -> Markup {
+pub(super) fn in_words(view: View<'_>) -> Markup {
     let igvm = view.document.file();
     let platforms: Vec<String> =
         FileView::new(&igvm).platforms.into_iter().map(|platform| platform.name).collect();
@@ -286,8 +286,8 @@ fn start(view: View<'_>, entry: &Entry) -> Markup {
     let rip = processors.on(Selection::Register(0, Register::Rip));
     html! {
         "The first processor starts in "
-        a href=(processors.href()) { (entry.mode) }
-        " at " a href=(rip.href()) { (hex(entry.linear)) }
+        (to(&processors, &html! { (entry.mode) }))
+        " at " (to(&rip, &hex(entry.linear)))
         ", with " (entry.paging)
         @match &entry.physical {
             Ok(gpa) => {
@@ -333,7 +333,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// The findings, worst first.
-fn findings(view: View<'_>) -> Markup {
+pub(super) fn findings(view: View<'_>) -> Markup {
     let report = view.findings;
     let mut sorted: Vec<&FindingView> = report.findings.iter().collect();
     sorted.sort_by_key(|finding| match finding.severity.as_str() {
@@ -386,7 +386,7 @@ fn sentence(text: &str) -> String {
     }
 }
 
-fn fixed_header(view: View<'_>) -> Markup {
+pub(super) fn fixed_header(view: View<'_>) -> Markup {
     let view = FileView::new(&view.document.file());
     let headers_end = view.variable_header_offset.0.saturating_add(view.variable_header_size.0);
     html! {

@@ -28,9 +28,24 @@ fn digits(text: &str) -> Markup {
     }
 }
 
+/// A link to a focus; plain text where there is no page to go to, as in a
+/// report.
+pub(super) fn to(focus: &Focus, text: &Markup) -> Markup {
+    titled(focus, None, text)
+}
+
+fn titled(focus: &Focus, title: Option<&str>, text: &Markup) -> Markup {
+    html! {
+        @match focus.subject {
+            Some(_) => a href=(focus.href()) title=[title] { (text) },
+            None => (text),
+        }
+    }
+}
+
 /// A guest physical address as a link to what is there.
 pub(super) fn guest(focus: &Focus, gpa: u64) -> Markup {
-    html! { a href=(focus.on(Selection::Guest(gpa)).href()) title="guest physical address" { (hex(gpa)) } }
+    titled(&focus.on(Selection::Guest(gpa)), Some("guest physical address"), &hex(gpa))
 }
 
 /// A range of guest memory.
@@ -38,14 +53,29 @@ pub(super) fn guest_span(focus: &Focus, span: Span) -> Markup {
     html! { (guest(focus, span.start)) span.dim { "–" } (hex(span.end().saturating_sub(1))) }
 }
 
+/// A linear address of the boot processor as a link.
+pub(super) fn linear(focus: &Focus, linear: u64) -> Markup {
+    titled(&focus.on(Selection::Linear(linear)), Some("linear address"), &hex(linear))
+}
+
 /// An offset in the file as a link.
 pub(super) fn file(focus: &Focus, offset: u64) -> Markup {
-    html! { a href=(focus.on(Selection::File(offset)).href()) title="offset in the file" { (hex(offset)) } }
+    titled(&focus.on(Selection::File(offset)), Some("offset in the file"), &hex(offset))
 }
 
 /// A header by number as a link.
 pub(super) fn header(focus: &Focus, index: u32) -> Markup {
-    html! { a href=(focus.on(Selection::Header(index)).href()) { "header " (index) } }
+    to(&focus.on(Selection::Header(index)), &html! { "header " (index) })
+}
+
+/// Copies an address, without the groups of its digits.
+pub(super) fn copy(value: u64) -> Markup {
+    copy_text(&format!("{value:#x}"))
+}
+
+/// Copies a short text.
+pub(super) fn copy_text(text: &str) -> Markup {
+    html! { button.copy type="button" data-copy=(text) aria-label={ "Copy " (text) } title={ "Copy " (text) } { "⧉" } }
 }
 
 /// Colour and letter of a kind of memory.

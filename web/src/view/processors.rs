@@ -349,6 +349,7 @@ pub(super) fn meaning(segment: &Segment) -> String {
     format!("{}, DPL {}", words.join(", "), segment.dpl())
 }
 
+/// With a capital.
 pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
