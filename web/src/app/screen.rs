@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{App, Update};
+use crate::model::changes::Changes;
 use crate::model::focus::Pane;
 use crate::model::related::Related;
 use crate::model::window::{ROW, Viewport, top_of};
@@ -43,10 +44,11 @@ impl App {
     fn view(&self) -> Option<View<'_>> {
         let opened = self.current()?;
         let loaded = opened.loaded.as_ref();
+        let changes = self.changes.as_ref();
         Some(View {
             document: &opened.document,
             loaded,
-            picture: &opened.picture,
+            picture: changes.and_then(Changes::picture).unwrap_or(&opened.picture),
             findings: &opened.findings,
             focus: &self.focus,
             related: Related::new(&opened.document, loaded, self.focus.selection),
@@ -54,6 +56,10 @@ impl App {
             shown: self.filtered.shown(),
             shown_is_incomplete: self.filtered.is_incomplete(&opened.document),
             kinds: &opened.kinds,
+            opened: &self.opened,
+            changes,
+            host_form: self.host_form.as_ref(),
+            comparison: self.comparison.as_ref().zip(self.other()),
             viewport: self.viewport,
         })
     }
@@ -65,6 +71,8 @@ impl App {
             return Update {
                 title: "IGVM playground".into(),
                 pane: Pane::Overview.name(),
+                // The way back to what is open.
+                regions: vec![("bar", view::files(&self.opened, None).into_string())],
                 ..Update::default()
             };
         };

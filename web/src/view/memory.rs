@@ -194,6 +194,7 @@ fn extent_row(view: View<'_>, extent: &Extent, kind: Kind) -> Markup {
                 @if let Some(data_type) = extent.data_type { ", " (data_type) }
                 @if extent.unmeasured { ", unmeasured" }
                 @if extent.shared { ", shared" }
+                @if view.changes.is_some_and(|changes| changes.touches(span)) { " " b.by-host title=(Kind::Changed.meaning()) { (Kind::Changed.letter()) } }
             }
         }
     }

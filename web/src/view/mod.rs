@@ -4,6 +4,7 @@
 mod bar;
 mod code;
 mod compare;
+mod difference;
 mod export;
 mod gallery;
 mod headers;
@@ -16,19 +17,24 @@ mod overview;
 mod paging;
 mod parts;
 mod processors;
+mod told;
 
 use igvm_analysis::report::FindingsReport;
 use std::collections::BTreeMap;
 
+use crate::model::changes::Changes;
+use crate::model::comparison::Comparison;
 use crate::model::document::Document;
 use crate::model::filter::Filter;
 use crate::model::focus::Focus;
+use crate::model::host_form::HostForm;
 use crate::model::machine::Loaded;
+use crate::model::opened::Opened;
 use crate::model::picture::Picture;
 use crate::model::related::Related;
 use crate::model::window::Viewport;
 
-pub use bar::{bar, tabs};
+pub use bar::{bar, files, tabs};
 pub use code::code;
 pub use compare::compare;
 pub use export::export;
@@ -66,6 +72,14 @@ pub struct View<'a> {
     pub shown_is_incomplete: bool,
     /// The types of header there are, and how often.
     pub kinds: &'a BTreeMap<u32, u32>,
+    /// Every file that is open, this one among them.
+    pub opened: &'a [Opened],
+    /// What the host changes; `None` for the usual one.
+    pub changes: Option<&'a Changes>,
+    /// The host as it was typed, where that describes none.
+    pub host_form: Option<&'a HostForm>,
+    /// This file compared with another, and that one.
+    pub comparison: Option<(&'a Comparison, &'a Opened)>,
     /// What is seen of the list.
     pub viewport: Viewport,
 }

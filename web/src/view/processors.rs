@@ -121,7 +121,14 @@ struct Table<'a> {
 impl Table<'_> {
     fn changed(&self, register: Register) -> Markup {
         let differs = self.processor.registers.get(register) != self.reset.get(register);
-        html! { b.changed { @if differs { "≠" } } }
+        let by_host =
+            self.view.changes.and_then(|c| c.of_register(self.processor.vp_index, register));
+        html! {
+            b.changed {
+                @if by_host.is_some() { span.by-host title="changed by this host" { "C" } }
+                @else if differs { "≠" }
+            }
+        }
     }
 
     fn href(&self, register: Register) -> String {
