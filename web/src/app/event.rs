@@ -44,7 +44,7 @@ pub enum Event {
     Host {
         /// The fields of the form by name, as text.
         #[serde(flatten)]
-        fields: BTreeMap<String, serde_json::Value>,
+        fields: BTreeMap<String, String>,
     },
     /// A file is not needed any more.
     Close {

@@ -234,14 +234,10 @@ impl App {
     }
 
     /// Takes what was typed about the host, or says what is wrong with it.
-    fn describe_host(&mut self, fields: BTreeMap<String, serde_json::Value>) -> Update {
+    fn describe_host(&mut self, fields: Fields) -> Update {
         let Some(this) = self.current() else { return self.update(None) };
         let mask = this.loaded.as_ref().map(|loaded| loaded.machine().compatibility_mask());
         let regions = host_form::movable(&this.document, mask.unwrap_or(u32::MAX));
-        let text = |(name, value): (String, serde_json::Value)| {
-            value.as_str().map(|value| (name, value.to_owned()))
-        };
-        let fields: Fields = fields.into_iter().filter_map(text).collect();
         match host_form::read(fields, &regions) {
             Ok(host) => {
                 self.host_form = None;

@@ -1,6 +1,6 @@
 //! Two files, or one for two platforms, compared in steps.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use igvm_analysis::diff::{
     Bounded, FileSide, HeaderDiff, HeadersReport, MachineSide, MemoryDiff, MemoryReport,
@@ -305,7 +305,7 @@ fn load(about: &About, other: &Opened) -> Result<Option<Loaded>, String> {
 /// The findings that `others` do not have, each as often as it is more often
 /// here.
 fn without(findings: &[FindingView], others: &[FindingView]) -> Vec<FindingView> {
-    let mut left: HashMap<(&str, &str), u64> = HashMap::new();
+    let mut left: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for other in others {
         *left.entry((other.rule, &other.sentence)).or_default() += 1;
     }

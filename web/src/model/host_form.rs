@@ -95,7 +95,7 @@ pub fn read(fields: Fields, regions: &[Movable]) -> Result<HostDescription, Host
     if host.command_line.len() > FIELD_MAX {
         errors.insert("append".to_owned(), "this is too long for a link".to_owned());
     }
-    for (name, error) in complaints(&host) {
+    if let Some((name, error)) = complaints(&host) {
         errors.entry(name.to_owned()).or_insert(error);
     }
     if errors.is_empty() { Ok(host) } else { Err(HostForm { fields, errors }) }

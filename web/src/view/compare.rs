@@ -145,10 +145,9 @@ fn differs(comparison: &Comparison, told: &[String]) -> Markup {
             parts.push(format!("{} with another value", count(report.changed.total, "register")));
         }
     }
-    if let Some(report) = comparison.memory() {
-        if !report.changes.is_empty() {
-            parts.push(format!("{} that differ", count(report.changes.total, "memory range")));
-        }
+    let ranges = comparison.memory().map_or(0, |report| report.changes.total);
+    if ranges > 0 {
+        parts.push(format!("{} with other bytes", count(ranges, "memory range")));
     }
     if !comparison.has_same_memory_map() {
         parts.push("another extent of guest memory".to_owned());
