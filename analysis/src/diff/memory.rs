@@ -20,6 +20,9 @@ const EXTENT_COST: u64 = 512;
 /// Bytes that are compared at once.
 const CHUNK: u64 = 64 << 10;
 
+/// Bytes that may be the same within a range that differs.
+const SAME_WITHIN: u64 = 32;
+
 /// What differs between the memory that two files write.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct MemoryReport {
@@ -43,8 +46,8 @@ pub struct MemoryReport {
 pub struct MemoryChange {
     /// The first byte that differs.
     pub gpa: Hex,
-    /// Bytes up to the last that differs. Less than a page that is the same
-    /// in between does not end it.
+    /// Bytes up to the last that differs. A few that are the same in between do
+    /// not end it, where one header wrote them all.
     pub length: Hex,
     /// Bytes that differ.
     pub bytes: u64,
@@ -264,12 +267,15 @@ impl MemoryDiff {
         second: &[u8],
         headers: [Option<&Extent>; 2],
     ) {
-        let Some(start) = first_difference(first, second) else { return };
-        let differ = |at: &usize| first[*at] != second[*at];
-        let last = (start..first.len()).rev().find(differ).unwrap_or(start);
-        let bytes = (start..=last).filter(differ).count() as u64;
-        let span = Span::new(page.start + start as u64, (last - start) as u64 + 1);
-        self.add(Change::Content, span, bytes, headers);
+        let mut at = 0;
+        while let Some(same) = first_difference(&first[at..], &second[at..]) {
+            let start = at + same;
+            let run = first[start..].iter().zip(&second[start..]);
+            let len = run.take_while(|(first, second)| first != second).count();
+            let span = Span::new(page.start + start as u64, len as u64);
+            self.add(Change::Content, span, span.len, headers);
+            at = start + len;
+        }
     }
 
     fn add(&mut self, change: Change, span: Span, bytes: u64, headers: [Option<&Extent>; 2]) {
@@ -278,10 +284,9 @@ impl MemoryDiff {
             Change::OnlyBefore => &mut self.report.only_before,
             Change::OnlyAfter => &mut self.report.only_after,
         } += bytes;
-        let nearest = if change == Change::Content { PAGE_SIZE_4K - 1 } else { 0 };
         if let Some(last) = &mut self.last
             && last.change == change
-            && span.start - last.span().end() <= nearest
+            && carries_on(last.span().end(), span.start, change, headers)
         {
             last.length = Hex(span.end() - last.gpa.0);
             last.bytes += bytes;
@@ -299,6 +304,12 @@ impl MemoryDiff {
             self.report.changes.add(last);
         }
     }
+}
+
+/// Whether a range that ends at `end` goes on with one that starts at `start`.
+fn carries_on(end: u64, start: u64, change: Change, headers: [Option<&Extent>; 2]) -> bool {
+    let one_source = headers.iter().flatten().all(|extent| extent.span.start < end);
+    end == start || (change == Change::Content && one_source && start - end <= SAME_WITHIN)
 }
 
 /// As much as is compared at once, up to the end of a page.

@@ -150,7 +150,7 @@ fn differs(comparison: &Comparison, told: &[String]) -> Markup {
         parts.push(format!("{} with other bytes", count(ranges, "memory range")));
     }
     if !comparison.has_same_memory_map() {
-        parts.push("another extent of guest memory".to_owned());
+        parts.push("another size or place of guest memory".to_owned());
     }
     html! {
         @if parts.is_empty() { strong { "No header differs by meaning." } }
@@ -191,7 +191,7 @@ fn one_changed(view: View<'_>, changed: &ChangedHeader) -> Markup {
         li {
             a.difference.related[selected] href=(view.focus.on(selection).href()) {
                 b.sign title="changed" { "≠" }
-                span { (changed.name) }
+                span { (changed.name) span.dim { " " (changed.after) } }
                 span.told { (changed.summary) (more_pages(changed.count)) }
             }
             div.what {
@@ -210,7 +210,7 @@ fn one_run(focus: &Focus, sign: &str, title: &str, run: &HeaderRun) -> Markup {
         li {
             a.difference href=(focus.href()) {
                 b.sign title=(title) { (sign) }
-                span { (run.name) }
+                span { (run.name) span.dim { " " (run.header) } }
                 span.told { (run.summary) (more_pages(run.count)) }
             }
         }
@@ -218,7 +218,7 @@ fn one_run(focus: &Focus, sign: &str, title: &str, run: &HeaderRun) -> Markup {
 }
 
 fn more_pages(count: u32) -> Markup {
-    html! { @if count > 1 { ", and the " (super::parts::count(u64::from(count) - 1, "page")) " after it" } }
+    html! { @if count > 1 { ", and " (super::parts::count(u64::from(count) - 1, "page")) " after it" } }
 }
 
 fn memory(view: View<'_>, comparison: &Comparison, sides: Sides<'_>) -> Markup {
@@ -241,13 +241,17 @@ pub(super) fn memory_maps(sides: Sides<'_>) -> Markup {
     let [before, after] = sides.machines.map(|side| {
         side.map(|(loaded, _)| {
             let ranges = loaded.state.guest_memory.iter();
-            Size(ranges.map(|range| range.length.0).fold(0, u64::saturating_add))
+            ranges.map(|range| range.length.0).fold(0, u64::saturating_add)
         })
     });
     html! {
         @if let (Some(before), Some(after)) = (before, after) {
-            p { "The guest has " (after) " of memory"
-                @if before == after { ", as before, but at other addresses." } @else { " instead of " (before) "." }
+            @let more = if after > before { "more" } else { "less" };
+            p {
+                "The guest has " (Size(after)) " of memory"
+                @if before == after { ", as before, but at other addresses." }
+                @else if Size(before).to_string() == Size(after).to_string() { ", " (Size(after.abs_diff(before))) " " (more) " than before." }
+                @else { " instead of " (Size(before)) "." }
             }
         }
     }

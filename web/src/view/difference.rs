@@ -61,9 +61,11 @@ fn one_range(view: View<'_>, change: &MemoryChange, sides: Sides<'_>) -> Markup 
         li {
             a.difference.related[open] #{ "guest-" (span.start) } href=(focus.href()) aria-expanded=(open) {
                 b.sign title=(title) { (sign) }
-                span { (hex(span.start)) span.dim { "–" } (hex(span.end() - 1)) }
+                span { (hex(span.start)) @if span.len > 1 { span.dim { "–" } (hex(span.end() - 1)) } }
                 span.told {
                     @match change.change {
+                        Change::Content if change.bytes == 1 => "1 byte differs",
+                        Change::Content if change.bytes == span.len => { (Size(span.len)) ", every byte differs" }
                         Change::Content => { (count(change.bytes, "byte")) " of " (Size(span.len)) " differ" }
                         Change::OnlyBefore => { (Size(span.len)) ", only in " (sides.names[0]) }
                         Change::OnlyAfter => { (Size(span.len)) ", only in " (sides.names[1]) }

@@ -9,7 +9,7 @@ use maud::{Markup, PreEscaped, html};
 use super::View;
 use super::compare::memory_maps;
 use super::difference::{self, Sides};
-use super::parts::{count, header, hex};
+use super::parts::{by_host, count, header, hex};
 use super::told::told;
 use crate::model::changes::Changes;
 use crate::model::focus::Pane;
@@ -118,7 +118,7 @@ fn relocation(view: View<'_>, field: &Field<'_>, region: &Movable) -> Markup {
     let wanted = view.focus.host.relocations.iter().find(|wanted| wanted.from == region.gpa);
     let to = wanted.map_or(region.gpa, |wanted| wanted.to);
     let problems = view.loaded.map_or(&[][..], |loaded| &loaded.state.problems);
-    let refused = problems.iter().find(|problem| problem.header == Some(region.header));
+    let refused = problems.iter().find(|p| p.fatal && p.header == Some(region.header));
     let note = html! {
         @match (refused, region.limits) {
             (Some(problem), _) => strong.bad role="alert" { (sentence(&problem.sentence)) " " },
@@ -161,8 +161,9 @@ fn changed(view: View<'_>, changes: &Changes) -> Markup {
                 "nothing in memory, no register. "
             } @else {
                 (count(memory.changes.total, "range")) " of memory, "
-                (count(registers.changed.total, "register")) ". "
-                @if !memory.is_same() { "Marked " b.by-host { "C" } " in every pane." }
+                @if registers.changed.is_empty() { "no register. " }
+                @else { (count(registers.changed.total, "register")) ". " }
+                @if !memory.is_same() { "Marked " (by_host()) " in every pane." }
             }
             @if changes.progress().is_some() { " Still looking." }
             @if changes.is_incomplete() { " Cancelled: there may be more." }

@@ -5,7 +5,7 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue, Segment, TableRegist
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{guest, header, hex, wide_hex};
+use super::parts::{by_host as by_host_sign, guest, header, hex, wide_hex};
 use crate::model::focus::Selection;
 
 const GENERAL: [Register; 18] = [
@@ -125,7 +125,7 @@ impl Table<'_> {
             self.view.changes.and_then(|c| c.of_register(self.processor.vp_index, register));
         html! {
             b.changed {
-                @if by_host.is_some() { span.by-host title="changed by this host" { "C" } }
+                @if by_host.is_some() { (by_host_sign()) }
                 @else if differs { "≠" }
             }
         }

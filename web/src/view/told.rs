@@ -8,7 +8,7 @@ use igvm_core::wire::ParameterKind;
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{count, guest, header, hex};
+use super::parts::{by_host, count, guest, header, hex};
 use crate::model::focus::{Pane, Selection};
 use crate::model::machine::Loaded;
 
@@ -53,7 +53,7 @@ fn one_area(view: View<'_>, loaded: &Loaded, area: &Area) -> Markup {
                     @let changed = gpa.zip(view.changes).is_some_and(|(gpa, changes)| changes.touches(Span::new(gpa, extent.span.len)));
                     dt {
                         code { (kind) }
-                        @if changed { b.by-host title="changed by this host" { "C" } }
+                        @if changed { (by_host()) }
                         div.dim {
                             @match gpa {
                                 Some(gpa) => { (guest(view.focus, gpa)) " " a href=(view.focus.in_pane(Pane::Hex).on(Selection::Guest(gpa)).href()) { "hex" } }
