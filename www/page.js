@@ -196,6 +196,7 @@ async function copy(button) {
   setTimeout(() => delete button.dataset.copied, 1200);
 }
 document.addEventListener('change', ({ target }) => {
+  target.closest('form[data-live]')?.requestSubmit();
   const action = target.dataset.change;
   if (action) send({ action, value: target.type === 'checkbox' ? target.checked : target.value });
 });

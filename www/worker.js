@@ -18,7 +18,7 @@ const inTurn = (work) => {
 };
 self.onmessage = ({ data }) => inTurn(() => handle(data));
 
-async function handle(event) {
+async function handle({ number, ...event }) {
   const engine = await ready;
   let answer = event.action === 'open'
     ? engine.open(event.file, event.file.name, false)
@@ -29,7 +29,7 @@ async function handle(event) {
     answer = await fetched(engine, sample);
     sample = JSON.parse(answer).fetch;
   }
-  tell(engine, answer, event.number);
+  tell(engine, answer, number);
 }
 
 async function fetched(engine, sample) {

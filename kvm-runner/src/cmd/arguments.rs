@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use igvm_analysis::document::Document;
 use igvm_analysis::host::{HostDescription, HostTables};
 use igvm_analysis::loaded::{LoadStorage, Problems};
+use igvm_analysis::number::{relocation, size};
 use igvm_core::defs::IgvmPlatformType;
 use igvm_core::file::IgvmFile;
 use igvm_core::load::{Host, Machine, Relocation, RequiredMemoryPolicy, default_platform};
@@ -132,33 +133,6 @@ impl FileArgument {
     }
 }
 
-/// A number: `4096` or `0x1000`; `_` may group its digits.
-pub(crate) fn number(text: &str) -> Result<u64, String> {
-    let digits = text.replace('_', "");
-    match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => digits.parse(),
-    }
-    .map_err(|_| "give a number, in decimal or as 0x1000".to_owned())
-}
-
-/// A number of bytes: `4096`, `0x1000`, `64K`, `256M`, `4G`, `1T`.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
-    const UNITS: [(char, u32); 4] = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
-    let unit = text
-        .chars()
-        .next_back()
-        .and_then(|last| UNITS.into_iter().find(|(unit, _)| last.eq_ignore_ascii_case(unit)));
-    let (digits, shift) = match unit {
-        Some((_, shift)) => (&text[..text.len() - 1], shift),
-        None => (text, 0),
-    };
-    number(digits)
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .ok_or_else(|| "give a number of bytes, or of K, M, G or T: 256M".to_owned())
-}
-
 /// A time in seconds, above zero.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
@@ -173,9 +147,4 @@ fn platform(text: &str) -> Result<IgvmPlatformType, String> {
         let names: Vec<&str> = PLATFORMS.iter().map(|(_, name)| *name).collect();
         format!("there is no such platform; there are {}", names.join(", "))
     })
-}
-
-fn relocation(text: &str) -> Result<Relocation, String> {
-    let (from, to) = text.split_once('=').ok_or("give two addresses: 0x100000=0x40000000")?;
-    Ok(Relocation { from: number(from)?, to: number(to)? })
 }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use igvm_analysis::document::Document;
+use igvm_analysis::number::{number, size};
 use igvm_analysis::report::StateReport;
 use igvm_core::load::{GuestMemory, Host, Machine};
 use igvm_core::span::Span;
 
-use super::arguments::{FileArgument, MachineArguments, number, size};
+use super::arguments::{FileArgument, MachineArguments};
 use super::{Failure, output};
 
 /// Show the machine that loading makes: processors, memory, parameter areas.

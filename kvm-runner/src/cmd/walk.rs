@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use igvm_analysis::number::number;
 use igvm_analysis::report::WalkReport;
 
-use super::arguments::{FileArgument, MachineArguments, number};
+use super::arguments::{FileArgument, MachineArguments};
 use super::{Failure, output};
 
 /// Translate a linear address as the boot processor would.

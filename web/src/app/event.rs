@@ -1,5 +1,7 @@
 //! What a person does, and what the page has to do then.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What a person does.
@@ -75,6 +77,17 @@ pub enum Event {
         address: String,
         /// How many bytes.
         length: String,
+    },
+    /// The host is described anew.
+    Host {
+        /// The fields of the form by name, as text.
+        #[serde(flatten)]
+        fields: BTreeMap<String, String>,
+    },
+    /// A file is not needed any more.
+    Close {
+        /// Its place among those that are open.
+        value: String,
     },
     /// Long work is not to go on.
     Cancel,

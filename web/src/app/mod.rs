@@ -10,15 +10,21 @@ use std::fmt;
 pub use event::{Event, Update, Working};
 
 use crate::model::blocks::ByteSource;
+use crate::model::changes::Changes;
+use crate::model::comparison::{About, Comparison};
 use crate::model::document::Document;
 use crate::model::export::Export;
 use crate::model::filter::{Filter, Filtered};
 use crate::model::focus::{Focus, Other, Pane, Selection, Subject};
 use crate::model::hex::Place;
+use crate::model::host_form::{self, Fields, HostForm};
 use crate::model::opened::Opened;
 use crate::model::paging::typed_address;
 use crate::model::search::Search;
 use crate::model::window::Viewport;
+
+/// Steps of a comparison before its progress is shown.
+const STEPS_AT_ONCE: u32 = 8;
 
 /// Files that stay open; one more closes the one opened first.
 const OPEN_MAX: usize = 8;
@@ -35,6 +41,11 @@ pub struct App {
     search_arrived: bool,
     /// What is to be taken away.
     export: Option<Export>,
+    /// What the host in focus changes.
+    changes: Option<Changes>,
+    /// The host as it was typed, while that describes none.
+    host_form: Option<HostForm>,
+    comparison: Option<Comparison>,
     viewport: Viewport,
     /// The regions as the page has them.
     sent: BTreeMap<&'static str, String>,
@@ -57,6 +68,7 @@ impl App {
             Err(error) => return self.refuse(subject.name(), &error),
         };
         self.keep(Opened::new(document));
+        self.comparison = None;
         if !wanted {
             self.focus = match self.focus.pane {
                 Pane::Compare if self.current().is_some() => {
@@ -109,6 +121,8 @@ impl App {
     fn start_anew(&mut self) {
         self.filtered = Filtered::default();
         self.search = None;
+        self.changes = None;
+        self.host_form = None;
         self.viewport.to_start();
     }
 
@@ -158,11 +172,13 @@ impl App {
                 _ => Export::File,
             }),
             Event::ExportMemory { address, length } => self.prepare_memory(&address, &length),
+            Event::Host { fields } => self.describe_host(fields),
+            Event::Close { value } => self.close(&value),
             Event::Cancel => {
                 self.filtered.stop();
-                if let Some(search) = &mut self.search {
-                    search.stop();
-                }
+                self.search.iter_mut().for_each(Search::stop);
+                self.changes.iter_mut().for_each(Changes::stop);
+                self.comparison.iter_mut().for_each(Comparison::stop);
                 self.update(None)
             }
         }
@@ -203,19 +219,103 @@ impl App {
         let Some(at) = self.focus.subject.as_ref().and_then(|subject| self.find(subject)) else {
             return false;
         };
-        let Opened { document, loaded, .. } = &self.opened[at];
-        let search = self.search.as_mut();
-        let searches = search.is_some_and(|search| search.step(document, loaded.as_ref()));
-        self.filtered.step(document) || searches
+        let other = self.focus.with.as_ref().and_then(|other| self.find(&other.subject));
+        let this = &self.opened[at];
+        let Opened { document, loaded, .. } = this;
+        let (search, changes) = (self.search.as_mut(), self.changes.as_mut());
+        let comparison = self.comparison.as_mut().filter(|_| self.focus.pane == Pane::Compare);
+        self.filtered.step(document)
+            || search.is_some_and(|search| search.step(document, loaded.as_ref()))
+            || changes.is_some_and(|changes| changes.step(this))
+            || comparison
+                .zip(other)
+                .is_some_and(|(comparison, other)| comparison.step(this, &self.opened[other]))
     }
 
     fn working(&self) -> Option<Working> {
-        let Opened { document, loaded, .. } = self.current()?;
+        let this = self.current()?;
+        let Opened { document, loaded, .. } = this;
         if let Some(part) = self.filtered.progress(document) {
             return Some(Working { what: "Searching the headers", part });
         }
-        let part = self.search.as_ref()?.progress(document, loaded.as_ref())?;
-        Some(Working { what: "Searching the bytes", part })
+        let search = self.search.as_ref();
+        if let Some(part) = search.and_then(|search| search.progress(document, loaded.as_ref())) {
+            return Some(Working { what: "Searching the bytes", part });
+        }
+        if let Some(part) = self.changes.as_ref().and_then(Changes::progress) {
+            return Some(Working { what: "Looking for what this host changes", part });
+        }
+        let comparison = self.comparison.as_ref().filter(|_| self.focus.pane == Pane::Compare)?;
+        let part = comparison.progress(this, self.other()?)?;
+        Some(Working { what: "Comparing", part })
+    }
+
+    /// The other side of a comparison, if it is open.
+    fn other(&self) -> Option<&Opened> {
+        self.opened.get(self.find(&self.focus.with.as_ref()?.subject)?)
+    }
+
+    /// Begins the comparisons that the focus asks for, and ends the others.
+    fn compare(&mut self) {
+        let Some(this) = self.current() else { return };
+        let stays = |changes: &Changes| changes.is_about(this);
+        if !self.changes.as_ref().is_some_and(stays) {
+            self.changes = Changes::new(this);
+        }
+        let about = About::of(&self.focus);
+        let stays =
+            |comparison: &Comparison| about.as_ref().is_some_and(|a| comparison.is_about(a));
+        if !self.comparison.as_ref().is_some_and(stays) {
+            let wanted = about.zip(self.current().zip(self.other()));
+            let wanted = wanted.filter(|_| self.focus.pane == Pane::Compare);
+            self.comparison =
+                wanted.map(|(about, (this, other))| Comparison::new(about, this, other));
+        }
+        // What is short is done before anything is shown of it.
+        for _ in 0..STEPS_AT_ONCE {
+            if !self.step() {
+                break;
+            }
+        }
+    }
+
+    /// Takes what was typed about the host, or says what is wrong with it.
+    fn describe_host(&mut self, fields: Fields) -> Update {
+        let Some(this) = self.current() else { return self.update(None) };
+        let mask = this.loaded.as_ref().map(|loaded| loaded.machine().compatibility_mask());
+        let regions = host_form::movable(&this.document, mask.unwrap_or(u32::MAX));
+        match host_form::read(fields, &regions) {
+            Ok(host) => {
+                self.host_form = None;
+                self.focus = self.focus.for_host(host);
+                let update = self.settle();
+                Update { fragment: Some(self.focus.href()), ..update }
+            }
+            Err(form) => {
+                self.host_form = Some(form);
+                self.update(None)
+            }
+        }
+    }
+
+    /// Closes a file. Another one takes its place on the screen.
+    fn close(&mut self, value: &str) -> Update {
+        let at = value.parse().ok().filter(|at| *at < self.opened.len());
+        let Some(at) = at else { return self.update(None) };
+        let closed = self.opened.remove(at).document.subject;
+        self.comparison = None;
+        if self.focus.with.as_ref().is_some_and(|other| other.subject == closed) {
+            self.focus.with = None;
+        }
+        if self.focus.subject.as_ref() == Some(&closed) {
+            let next = self.opened.get(at.min(self.opened.len().saturating_sub(1)));
+            let subject = next.map(|opened| opened.document.subject.clone());
+            let host = self.focus.host.clone();
+            self.focus = Focus { subject, pane: self.focus.pane, host, ..Focus::default() };
+            self.start_anew();
+        }
+        let update = self.settle();
+        Update { fragment: Some(self.focus.href()), ..update }
     }
 
     /// Moves the focus to where the address bar says.
@@ -229,6 +329,7 @@ impl App {
             }
         };
         let before = std::mem::replace(&mut self.focus, focus);
+        self.host_form = None;
         if self.focus.subject != before.subject {
             self.start_anew();
         }
@@ -258,6 +359,7 @@ impl App {
         let Some(subject) = self.focus.subject.clone() else { return self.update(None) };
         let Some(at) = self.find(&subject) else { return self.ask(subject) };
         let error = self.opened[at].load(self.focus.platform, &self.focus.host).err();
+        self.compare();
         if let Some(other) =
             self.focus.with.clone().filter(|other| self.find(&other.subject).is_none())
         {

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{App, Update};
+use crate::model::changes::Changes;
 use crate::model::focus::Pane;
 use crate::model::related::Related;
 use crate::model::window::{List, ROW};
@@ -51,11 +52,12 @@ impl App {
     pub(super) fn view(&self) -> Option<View<'_>> {
         let opened = self.current()?;
         let loaded = opened.loaded.as_ref();
+        let changes = self.changes.as_ref();
         Some(View {
             opened,
             document: &opened.document,
             loaded,
-            picture: &opened.picture,
+            picture: changes.and_then(Changes::picture).unwrap_or(&opened.picture),
             findings: &opened.findings,
             focus: &self.focus,
             related: Related::new(&opened.document, loaded, &self.focus),
@@ -64,6 +66,10 @@ impl App {
             shown_is_incomplete: self.filtered.is_incomplete(&opened.document),
             kinds: &opened.kinds,
             search: self.search.as_ref(),
+            files: &self.opened,
+            changes,
+            host_form: self.host_form.as_ref(),
+            comparison: self.comparison.as_ref().zip(self.other()),
             viewport: self.viewport,
         })
     }
@@ -75,6 +81,8 @@ impl App {
             return Update {
                 title: "IGVM playground".into(),
                 pane: Pane::Overview.name(),
+                // The way back to what is open.
+                regions: vec![("bar", view::files(&self.opened, None).into_string())],
                 ..Update::default()
             };
         };

@@ -48,6 +48,16 @@ impl Blocks {
         self.source.as_ref()
     }
 
+    /// Bytes there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Reads past the cache: for what is read once.
     pub fn read_direct(&self, offset: u64, buf: &mut [u8]) -> bool {
         self.source.read(offset, buf)

@@ -37,6 +37,8 @@ pub enum Kind {
     ErrorRange,
     /// Written more than once.
     Overlap,
+    /// Other bytes than for the usual host.
+    Changed,
 }
 
 impl Kind {
@@ -51,6 +53,7 @@ impl Kind {
             Self::Required => 'R',
             Self::ErrorRange => 'E',
             Self::Overlap => '!',
+            Self::Changed => 'C',
         }
     }
 
@@ -65,6 +68,7 @@ impl Kind {
             Self::Required => "required",
             Self::ErrorRange => "error",
             Self::Overlap => "overlap",
+            Self::Changed => "changed",
         }
     }
 
@@ -79,6 +83,7 @@ impl Kind {
             Self::Required => "required memory",
             Self::ErrorRange => "error range",
             Self::Overlap => "written twice",
+            Self::Changed => "changed by this host",
         }
     }
 
@@ -94,7 +99,7 @@ impl Kind {
 
     /// Whether it stands beside the bar of written memory, not on it.
     pub const fn is_beside(self) -> bool {
-        matches!(self, Self::Required | Self::ErrorRange | Self::Overlap)
+        matches!(self, Self::Required | Self::ErrorRange | Self::Overlap | Self::Changed)
     }
 }
 
@@ -152,6 +157,13 @@ impl Picture {
             coarse(|| overlaps.iter().copied()),
         ];
         Self::of(lanes.concat())
+    }
+
+    /// The same with marks beside what changed. Ranges by address.
+    pub fn with_changes(&self, changed: impl Iterator<Item = Span> + Clone) -> Self {
+        let changed =
+            coarse(|| changed.clone().map(|span| mark(span.start, span.len, Kind::Changed)));
+        Self::of([self.marks.as_slice(), &changed].concat())
     }
 
     fn of(marks: Vec<Mark>) -> Self {

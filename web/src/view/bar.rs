@@ -7,13 +7,14 @@ use maud::{Markup, html};
 use super::View;
 use super::parts::count;
 use crate::model::focus::{Focus, Pane};
+use crate::model::opened::Opened;
 
 /// File, platform, verdict.
 pub fn bar(view: View<'_>) -> Markup {
     let file = FileView::new(&view.document.file());
     let chosen = view.loaded.map(|loaded| loaded.platform);
     html! {
-        span.file-name title=(view.document.subject.name()) { (view.document.subject.name()) }
+        (files(view.files, Some(view)))
         span.dim.file-size { (Size(file.file_size.0)) }
         @if !file.platforms.is_empty() {
             nav.switch aria-label="Platform" {
@@ -28,7 +29,38 @@ pub fn bar(view: View<'_>) -> Markup {
             }
         }
         (verdict(view))
+        a.compare-link href=(view.focus.in_pane(Pane::Compare).href()) title="Compare with another file or platform" { "Compare" }
     }
+}
+
+/// The files that are open; the one that is shown is no link.
+pub fn files(opened: &[Opened], shown: Option<View<'_>>) -> Markup {
+    let is_shown =
+        |file: &Opened| shown.is_some_and(|view| view.document.subject == file.document.subject);
+    html! {
+        ul.files aria-label="Open files" {
+            @for (at, file) in opened.iter().enumerate() {
+                @let name = file.document.subject.name();
+                li aria-current=[is_shown(file).then_some("true")] {
+                    @if is_shown(file) { span.file-name title=(name) { (name) } }
+                    @else { a href=(at_start(shown, file).href()) title=(name) { (name) } }
+                    button.close-file type="button" data-act="close" data-value=(at) aria-label={ "Close " (name) } title="Close" { "×" }
+                }
+            }
+        }
+    }
+}
+
+/// Another file in the same pane, for the same host.
+fn at_start(shown: Option<View<'_>>, file: &Opened) -> Focus {
+    let subject = Some(file.document.subject.clone());
+    let (pane, host) = match shown {
+        Some(view) if view.focus.pane != Pane::Compare => {
+            (view.focus.pane, view.focus.host.clone())
+        }
+        _ => Default::default(),
+    };
+    Focus { subject, pane, host, ..Focus::default() }
 }
 
 /// The verdict in a word, leading to the findings.

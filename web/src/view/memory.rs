@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::View;
 use super::map::{horizontal, legend};
-use super::parts::{chip, file, guest_span, header, space};
+use super::parts::{by_host, chip, file, guest_span, header, space};
 use crate::model::focus::Selection;
 use crate::model::machine::Loaded;
 use crate::model::picture::Kind;
@@ -180,7 +180,10 @@ fn extent_row(view: View<'_>, extent: &Extent, kind: Kind) -> Markup {
     let focus = view.focus;
     html! {
         li.line.related[related] {
-            span.range { (chip(kind)) (guest_span(focus, span)) }
+            span.range {
+                (chip(kind)) (guest_span(focus, span))
+                @if view.changes.is_some_and(|changes| changes.touches(span)) { (by_host()) }
+            }
             span.size { (Size(span.len)) }
             span.author {
                 (header(focus, extent.header))

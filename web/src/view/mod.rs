@@ -4,6 +4,7 @@
 mod bar;
 mod code;
 mod compare;
+mod difference;
 mod export;
 mod gallery;
 mod goto;
@@ -18,13 +19,17 @@ mod paging;
 mod parts;
 mod processors;
 mod report;
+mod told;
 
 use igvm_analysis::report::FindingsReport;
 use std::collections::BTreeMap;
 
+use crate::model::changes::Changes;
+use crate::model::comparison::Comparison;
 use crate::model::document::Document;
 use crate::model::filter::Filter;
 use crate::model::focus::Focus;
+use crate::model::host_form::HostForm;
 use crate::model::machine::Loaded;
 use crate::model::opened::Opened;
 use crate::model::picture::Picture;
@@ -32,7 +37,7 @@ use crate::model::related::Related;
 use crate::model::search::Search;
 use crate::model::window::Viewport;
 
-pub use bar::{bar, tabs};
+pub use bar::{bar, files, tabs};
 pub use code::code;
 pub use compare::compare;
 pub use export::export;
@@ -76,6 +81,14 @@ pub struct View<'a> {
     pub kinds: &'a BTreeMap<u32, u32>,
     /// What is looked for in its bytes.
     pub search: Option<&'a Search>,
+    /// Every file that is open, this one among them.
+    pub files: &'a [Opened],
+    /// What the host changes; `None` for the usual one.
+    pub changes: Option<&'a Changes>,
+    /// The host as it was typed, where that describes none.
+    pub host_form: Option<&'a HostForm>,
+    /// This file compared with another, and that one.
+    pub comparison: Option<(&'a Comparison, &'a Opened)>,
     /// What is seen of the list.
     pub viewport: Viewport,
 }

@@ -83,6 +83,11 @@ pub(super) fn chip(kind: Kind) -> Markup {
     html! { b class={ "chip k-" (kind.name()) } title=(kind.meaning()) { (kind.letter()) } }
 }
 
+/// The sign of what the host changed.
+pub(super) fn by_host() -> Markup {
+    html! { b.by-host title=(Kind::Changed.meaning()) { (Kind::Changed.letter()) } }
+}
+
 /// "1 page", "3 pages".
 pub(super) fn count(number: u64, what: &str) -> String {
     match number {

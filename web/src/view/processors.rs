@@ -6,7 +6,7 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue, Segment, TableRegist
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{guest, header, hex, wide_hex};
+use super::parts::{by_host as by_host_sign, guest, header, hex, wide_hex};
 use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::machine::linear_entry;
 
@@ -196,7 +196,14 @@ struct Table<'a> {
 impl Table<'_> {
     fn changed(&self, register: Register) -> Markup {
         let differs = self.processor.registers.get(register) != self.reset.get(register);
-        html! { b.changed { @if differs { "≠" } } }
+        let by_host =
+            self.view.changes.and_then(|c| c.of_register(self.processor.vp_index, register));
+        html! {
+            b.changed {
+                @if by_host.is_some() { (by_host_sign()) }
+                @else if differs { "≠" }
+            }
+        }
     }
 
     fn href(&self, register: Register) -> String {
