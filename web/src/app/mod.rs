@@ -288,6 +288,8 @@ impl App {
             self.start_anew();
         }
         if self.focus.pane != before.pane {
+            // Who comes back to a comparison that was cancelled wants it.
+            self.comparison.take_if(|comparison| comparison.is_incomplete());
             self.viewport.top = 0;
         }
         let had_mask = self.filtered.filter().mask.is_some();
