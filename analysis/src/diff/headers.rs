@@ -261,14 +261,14 @@ impl HeaderDiff {
             self.compare_fields(&pair, sides, differs);
             return HEADER_COST;
         }
-        let mut buffers = [[0; CHUNK]; 2];
         let chunk = rest.min(CHUNK as u64) as usize;
+        let mut buffers = [vec![0; chunk], vec![0; chunk]];
         let mut read = true;
         for ((buffer, content), side) in buffers.iter_mut().zip(pair.contents).zip(sides) {
-            read &= content.read(pair.equal, &mut buffer[..chunk], side.data);
+            read &= content.read(pair.equal, buffer, side.data);
         }
         let difference = match read {
-            true => first_difference(&buffers[0][..chunk], &buffers[1][..chunk]),
+            true => first_difference(&buffers[0], &buffers[1]),
             false => Some(0),
         };
         match difference {
