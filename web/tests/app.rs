@@ -149,6 +149,39 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_damaged_file_is_compared_and_given_any_host(
+        name in prop::sample::select(vec!["parameters", "relocatable", "platforms", "overlap"]),
+        changes in prop::collection::vec((0..0x400_usize, any::<u8>()), 1..24),
+        cut in 0..0x6000_usize,
+        moved in (any::<u64>(), prop::sample::select(vec![0x20_0000_u64, 0x10_0000, 0])),
+    ) {
+        let mut bytes = sample(name);
+        for (at, byte) in changes {
+            if let Some(place) = bytes.get_mut(4 + at) {
+                *place = byte;
+            }
+        }
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        let mut app = App::new();
+        open(&mut app, name, sample(name));
+        if open(&mut app, "damaged", bytes).title.starts_with("damaged") {
+            let host = format!("&cpus=3&memory=0x200000000&relocate={:#x}-{:#x}", moved.1, moved.0 & !0xfff);
+            for link in [
+                format!("#sample=damaged&pane=compare&with-sample={name}"),
+                format!("#sample={name}&pane=compare&with-sample=damaged&guest=0x1000{host}"),
+                "#sample=damaged&pane=compare&with-sample=damaged&with-platform=sev-snp".to_owned(),
+                format!("#sample=damaged&pane=host{host}"),
+                format!("#sample=damaged&pane=memory{host}"),
+                format!("#sample=damaged&pane=processors{host}"),
+            ] {
+                let update = go(&mut app, &Focus::parse(&link).unwrap());
+                let update = settled(&mut app, update);
+                prop_assert!(update.open && is_plain(&update), "{link}");
+            }
+        }
+    }
 }
 
 fn drop_file(app: &mut App, name: &str, bytes: Vec<u8>) -> Update {
