@@ -150,6 +150,15 @@ fn exit_codes_are_the_documented_ones() {
     assert!(mapped.contains("physical 0x10123"), "{mapped}");
     let unmapped = read(&["walk", "0x40000000"], &good).stdout_of(1);
     assert!(unmapped.contains("leads nowhere"), "{unmapped}");
+    let same = run(["diff", path(&good), path(&good)]).stdout_of(0);
+    assert_eq!(same, "headers: the same\nprocessors: the same\nmemory: the same\n");
+    let mut changed = sample("hello-long64");
+    changed[0x4200] ^= 1;
+    let changed = binary::write(&folder, "changed.igvm", &changed);
+    let differs = run(["diff", path(&good), path(&changed)]).stdout_of(1);
+    assert!(differs.contains("memory: 1 range differs"), "{differs}");
+    let missing = run(["diff", path(&good), "nowhere.igvm"]).refusal();
+    assert!(missing.contains("there is no such file"), "{missing}");
     let other = read(&["state", "--platform=tdx"], &good).refusal();
     assert!(other.contains("does not support tdx; it has native"), "{other}");
 }
@@ -323,7 +332,7 @@ fn head_gets_its_line() {
 fn every_command_has_help() {
     let main = run(["--help"]).stdout_of(0);
     assert!(main.contains("Examples:\n  kvm-runner boot --sample hello-long64\n"), "{main}");
-    for command in ["inspect", "check", "state", "walk", "wrap", "boot", "completions"] {
+    for command in ["inspect", "check", "state", "walk", "diff", "wrap", "boot", "completions"] {
         assert!(main.contains(&format!("\n  {command} ")), "{main}");
         for help in [[command, "--help"], [command, "-h"], ["help", command]] {
             let text = run(help).stdout_of(0);

@@ -37,6 +37,7 @@ test('files are opened, switched and closed', async () => {
   // From the start page the way back to them is still there.
   await page.locator('.brand').click();
   await page.waitForSelector('body[data-state="empty"]');
+  await web.screenshot('files-start-page');
   await page.locator('.files a', { hasText: 'build.igvm' }).click();
   await page.waitForSelector('body[data-state="open"]');
   for (const left of [1, 0]) {

@@ -26,6 +26,9 @@ test('the guest is told what the host says', async () => {
   assert.match(told, /ACPI table APIC.*?1 local APIC, checksum correct/);
   assert.match(told, /device tree of/);
   await web.screenshot('host');
+  await page.locator('.area').first().scrollIntoViewIfNeeded();
+  await page.locator('.area').last().scrollIntoViewIfNeeded();
+  await web.screenshot('host-told');
 });
 
 test('four processors and eight gigabytes: what changes, in every pane', async () => {

@@ -150,4 +150,211 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_damaged_file_is_compared_and_given_any_host(
+        name in prop::sample::select(vec!["parameters", "relocatable", "platforms", "overlap"]),
+        changes in prop::collection::vec((0..0x400_usize, any::<u8>()), 1..24),
+        cut in 0..0x6000_usize,
+        moved in (any::<u64>(), prop::sample::select(vec![0x20_0000_u64, 0x10_0000, 0])),
+    ) {
+        let mut bytes = sample(name);
+        for (at, byte) in changes {
+            if let Some(place) = bytes.get_mut(4 + at) {
+                *place = byte;
+            }
+        }
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        let mut app = App::new();
+        open(&mut app, name, sample(name));
+        if open(&mut app, "damaged", bytes).title.starts_with("damaged") {
+            let host = format!("&cpus=3&memory=0x200000000&relocate={:#x}-{:#x}", moved.1, moved.0 & !0xfff);
+            for link in [
+                format!("#sample=damaged&pane=compare&with-sample={name}"),
+                format!("#sample={name}&pane=compare&with-sample=damaged&guest=0x1000{host}"),
+                "#sample=damaged&pane=compare&with-sample=damaged&with-platform=sev-snp".to_owned(),
+                format!("#sample=damaged&pane=host{host}"),
+                format!("#sample=damaged&pane=memory{host}"),
+                format!("#sample=damaged&pane=processors{host}"),
+            ] {
+                let update = go(&mut app, &Focus::parse(&link).unwrap());
+                let update = settled(&mut app, update);
+                prop_assert!(update.open && is_plain(&update), "{link}");
+            }
+        }
+    }
+}
+
+fn drop_file(app: &mut App, name: &str, bytes: Vec<u8>) -> Update {
+    let update = app.open(Subject::File(name.into()), bytes.len() as u64, Box::new(bytes));
+    settled(app, update)
+}
+
+/// What the page shows when the work is done.
+fn settled(app: &mut App, update: Update) -> Update {
+    let mut last = update;
+    while last.working.is_some() {
+        let next = app.work(|| true);
+        let fragment = next.fragment.clone().or(last.fragment);
+        let regions = match next.regions.is_empty() {
+            true => last.regions,
+            false => next.regions.clone(),
+        };
+        last = Update { fragment, regions, ..next };
+    }
+    last
+}
+
+fn host(app: &mut App, fields: &[(&str, &str)]) -> Update {
+    let fields = fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    let update = app.act(Event::Host { fields: fields.collect() });
+    settled(app, update)
+}
+
+#[test]
+fn a_host_goes_into_the_address_bar_and_marks_what_it_changes() {
+    let mut app = App::new();
+    open(&mut app, "parameters", sample("parameters"));
+    go(&mut app, &Focus::parse("#sample=parameters&pane=host").unwrap());
+    let update = host(&mut app, &[("cpus", "4"), ("memory", "8G"), ("append", "a b")]);
+    let fragment = update.fragment.clone().unwrap();
+    assert!(fragment.contains("&cpus=4&memory=0x200000000&append=a%20b"), "{fragment}");
+    let pane = markup(&update, "pane");
+    assert!(pane.contains("There are 4 processors instead of 1."), "{pane}");
+    assert!(pane.contains("8 GiB of memory instead of 256 MiB"));
+    assert!(markup(&update, "map").contains("k-changed"));
+    let memory = go(&mut app, &Focus::parse(&fragment).unwrap().in_pane(Pane::Memory));
+    let marked = |line: &&str| line.contains("by-host");
+    let rows: Vec<&str> = markup(&memory, "rows").split("<li").filter(marked).collect();
+    // The parameters that say how large the machine is, and nothing else.
+    assert!(rows.iter().all(|row| row.contains("chip k-parameter")), "{rows:?}");
+    assert!(rows.len() >= 6 && rows.iter().any(|row| row.contains("VP_COUNT")), "{rows:?}");
+    // The usual host changes nothing.
+    let usual = go(&mut app, &Focus::parse("#sample=parameters&pane=memory").unwrap());
+    assert!(!markup(&usual, "rows").contains("by-host"));
+}
+
+#[test]
+fn a_host_that_cannot_be_is_said_beside_its_field() {
+    let mut app = App::new();
+    open(&mut app, "parameters", sample("parameters"));
+    go(&mut app, &Focus::parse("#sample=parameters&pane=host").unwrap());
+    let update = host(&mut app, &[("cpus", "5000"), ("memory", "\"<b>")]);
+    let pane = markup(&update, "pane");
+    assert!(update.fragment.is_none() && update.error.is_none());
+    assert!(pane.contains("5000 processors: give 1 to 4096."), "{pane}");
+    assert!(pane.contains("value=\"&quot;&lt;b&gt;\""), "{pane}");
+    assert!(pane.contains("What the guest is told"));
+    // By a link, the same is said, and the form still stands.
+    let link = Focus::parse("#sample=parameters&pane=host&cpus=0").unwrap();
+    let update = go(&mut app, &link);
+    assert!(update.error.is_some() && markup(&update, "pane").contains("0 processors: give 1"));
+}
+
+#[test]
+fn the_other_side_is_dropped_into_the_compare_pane() {
+    let mut app = App::new();
+    drop_file(&mut app, "today", sample("hello-long64"));
+    go(&mut app, &Focus::parse("#file=today&pane=compare").unwrap());
+    let mut bytes = sample("hello-long64");
+    bytes[0x4200] ^= 1;
+    let update = drop_file(&mut app, "yesterday", bytes);
+    let fragment = update.fragment.clone().unwrap();
+    assert!(fragment.contains("file=today") && fragment.contains("with-file=yesterday"));
+    let pane = markup(&update, "pane");
+    assert!(pane.contains("They differ"), "{pane}");
+    assert!(pane.contains("1 header changed"), "{pane}");
+    // The same file once more: another name, no difference.
+    let update = drop_file(&mut app, "today", sample("hello-long64"));
+    let pane = markup(&update, "pane");
+    assert!(pane.contains("The files are the same, byte for byte"), "{pane}");
+    assert!(update.fragment.unwrap().contains("with-file=today%20%282%29"));
+    // Without the other side, it waits for it.
+    let link = Focus::parse("#file=today&pane=compare&with-file=gone").unwrap();
+    let update = go(&mut app, &link);
+    assert!(update.error.unwrap().contains("gone"));
+}
+
+#[test]
+fn a_long_comparison_shows_its_progress_and_can_be_cancelled() {
+    let mut app = App::new();
+    let long = |last: u8| [sample("hello-long64"), vec![0; 24 << 20], vec![last]].concat();
+    drop_file(&mut app, "today", long(1));
+    go(&mut app, &Focus::parse("#file=today&pane=compare").unwrap());
+    let bytes = long(2);
+    let name = Subject::File("yesterday".into());
+    let update = app.open(name, bytes.len() as u64, Box::new(bytes));
+    let working = update.working.as_ref().unwrap();
+    assert!(working.what == "Comparing" && working.part > 0.0 && working.part < 1.0);
+    assert!(markup(&update, "pane").contains("Comparing."));
+    let update = app.act(Event::Cancel);
+    assert!(update.working.is_none());
+    assert!(markup(&update, "pane").contains("The comparison was cancelled"));
+    // Asked again, it is done to its end.
+    let update = go(&mut app, &Focus::parse("#file=today").unwrap());
+    assert!(update.working.is_none());
+    let link = "#file=yesterday&pane=compare&with-file=today";
+    let update = go(&mut app, &Focus::parse(link).unwrap());
+    let update = settled(&mut app, update);
+    let pane = markup(&update, "pane");
+    assert!(
+        pane.contains("identical machine") && pane.contains("no header says anything else"),
+        "{pane}"
+    );
+}
+
+#[test]
+fn every_pair_of_samples_and_platforms_is_compared() {
+    let samples = igvm_samples::all().iter().filter(|sample| sample.committed);
+    let names: Vec<&str> = samples.map(|sample| sample.name).collect();
+    let mut app = App::new();
+    for pair in names.windows(2) {
+        for name in pair {
+            open(&mut app, name, sample(name));
+        }
+        let link = format!("#sample={}&pane=compare&with-sample={}", pair[0], pair[1]);
+        let update = go(&mut app, &Focus::parse(&link).unwrap());
+        let update = settled(&mut app, update);
+        assert!(is_plain(&update) && markup(&update, "pane").contains("They differ"), "{link}");
+    }
+    for platform in ["sev-snp", "vsm", "cca", "0x77"] {
+        open(&mut app, "platforms", sample("platforms"));
+        let with = format!("&with-sample=platforms&with-platform={platform}");
+        let update =
+            go(&mut app, &Focus::parse(&format!("#sample=platforms&pane=compare{with}")).unwrap());
+        let update = settled(&mut app, update);
+        let pane = markup(&update, "pane");
+        let there = ["sev-snp", "vsm"].contains(&platform);
+        assert_eq!(pane.contains("The other side makes no machine"), !there, "{pane}");
+    }
+}
+
+#[test]
+fn files_are_closed_and_the_rest_stays() {
+    let mut app = App::new();
+    for name in ["a", "b", "b"] {
+        drop_file(&mut app, name, sample("hello-long64"));
+    }
+    let close = |app: &mut App, value: &str| app.act(Event::Close { value: value.into() });
+    let update = close(&mut app, "2");
+    assert_eq!(update.fragment.as_deref(), Some("#v=1&file=b&pane=overview"));
+    assert!(!markup(&update, "bar").contains("b (2)"));
+    for nonsense in ["7", "-1", "", "b"] {
+        assert!(close(&mut app, nonsense).open);
+    }
+    assert!(close(&mut app, "0").open);
+    let update = close(&mut app, "0");
+    assert!(!update.open);
+    assert_eq!(update.fragment.as_deref(), Some("#"));
+    // More than are kept: the oldest makes room.
+    for number in 0..12 {
+        drop_file(&mut app, &format!("file {number}"), sample("hello-long64"));
+    }
+    let update = go(&mut app, &Focus::parse("#file=file%2011&pane=host").unwrap());
+    let update = if markup(&update, "bar").is_empty() {
+        app.act(Event::Go { fragment: "#file=file%2010".into() })
+    } else {
+        update
+    };
+    assert_eq!(markup(&update, "bar").matches("close-file").count(), 8);
 }

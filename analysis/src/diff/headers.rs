@@ -261,14 +261,14 @@ impl HeaderDiff {
             self.compare_fields(&pair, sides, differs);
             return HEADER_COST;
         }
-        let mut buffers = [[0; CHUNK]; 2];
         let chunk = rest.min(CHUNK as u64) as usize;
+        let mut buffers = [vec![0; chunk], vec![0; chunk]];
         let mut read = true;
         for ((buffer, content), side) in buffers.iter_mut().zip(pair.contents).zip(sides) {
-            read &= content.read(pair.equal, &mut buffer[..chunk], side.data);
+            read &= content.read(pair.equal, buffer, side.data);
         }
         let difference = match read {
-            true => first_difference(&buffers[0][..chunk], &buffers[1][..chunk]),
+            true => first_difference(&buffers[0], &buffers[1]),
             false => Some(0),
         };
         match difference {
@@ -330,7 +330,7 @@ impl HeaderDiff {
         let [before, after] = sides;
         let [removed, added] = self.sides.each_mut().map(|reader| {
             let waiting = std::mem::take(&mut reader.waiting).into_iter();
-            let mut headers: Vec<HeaderRef> = waiting.map(|(_, header)| header).collect();
+            let mut headers: Vec<u64> = waiting.map(|(_, header)| in_file_order(header)).collect();
             headers.sort_unstable();
             headers
         });
@@ -474,12 +474,20 @@ fn changed_fixed(before: &IgvmFile<'_>, after: &IgvmFile<'_>) -> Vec<FieldChange
         .collect()
 }
 
+/// A header as a number that is larger for a later one.
+fn in_file_order(header: HeaderRef) -> u64 {
+    u64::from(header.index) << 32 | u64::from(header.offset)
+}
+
 /// Headers in file order, consecutive pages as one.
-fn runs<D: FileData + ?Sized>(headers: &[HeaderRef], side: FileSide<'_, D>) -> Bounded<HeaderRun> {
+fn runs<D: FileData + ?Sized>(headers: &[u64], side: FileSide<'_, D>) -> Bounded<HeaderRun> {
     let mut runs = Bounded::default();
     // The header after the last, if that was a page.
     let mut next = None;
-    for header in headers.iter().filter_map(|at| side.file.header(*at)) {
+    let header_at = |number: u64| {
+        side.file.header(HeaderRef { index: (number >> 32) as u32, offset: number as u32 })
+    };
+    for header in headers.iter().filter_map(|number| header_at(*number)) {
         let carries_on = is_page(&header) && next == Some(header.index);
         next = is_page(&header).then_some(header.index + 1);
         if !carries_on {

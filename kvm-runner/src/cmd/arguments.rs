@@ -1,6 +1,6 @@
 //! Arguments that several subcommands share, and how their values are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -129,8 +129,13 @@ pub(crate) struct FileArgument {
 
 impl FileArgument {
     pub(crate) fn open(&self) -> Result<Document, Failure> {
-        Document::open(&self.file).map_err(|error| Failure::usage(error.to_string()))
+        open(&self.file)
     }
+}
+
+/// Opens an IGVM file.
+pub(crate) fn open(path: &Path) -> Result<Document, Failure> {
+    Document::open(path).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// A time in seconds, above zero.

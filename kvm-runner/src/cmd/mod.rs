@@ -4,6 +4,7 @@ mod arguments;
 mod boot;
 mod check;
 mod completions;
+mod diff;
 mod inspect;
 mod output;
 mod state;
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Check),
     State(state::State),
     Walk(walk::Walk),
+    Diff(diff::Diff),
     Wrap(wrap::Wrap),
     Boot(boot::Boot),
     Completions(completions::Completions),
@@ -49,6 +51,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::State(state) => state.run(),
             Command::Walk(walk) => walk.run(),
+            Command::Diff(diff) => diff.run(),
             Command::Wrap(wrap) => wrap.run(),
             Command::Boot(boot) => boot.run(),
             Command::Completions(completions) => completions.run(),

@@ -341,6 +341,10 @@ impl App {
         if is_other_list {
             self.viewport.to_start();
         }
+        if self.focus.pane != before.pane {
+            // Who comes back to a comparison that was cancelled wants it.
+            self.comparison.take_if(|comparison| comparison.is_incomplete());
+        }
         if self.focus.platform != before.platform || self.focus.host != before.host {
             self.search = None;
         }

@@ -115,17 +115,19 @@ pub fn complaints(host: &HostDescription) -> Option<(&'static str, String)> {
 /// The regions of a file that may be moved, for a platform with this
 /// compatibility mask.
 pub fn movable(document: &Document, mask: u32) -> Vec<Movable> {
-    let file = document.file();
-    let headers = file.headers().take(HEADERS_MAX);
-    let mut regions: Vec<Movable> = headers
-        .take_while(|header| header.section() <= HeaderSection::Initialization)
-        .filter(|header| header.value().applies_to(mask))
-        .filter_map(|header| region(&header))
-        .take(REGIONS_MAX)
-        .collect();
-    // The host names a region by its address.
-    regions.sort_by_key(|region| region.gpa);
-    regions.dedup_by_key(|region| region.gpa);
+    let mut regions: Vec<Movable> = Vec::new();
+    for header in document.file().headers().take(HEADERS_MAX) {
+        if header.section() > HeaderSection::Initialization || regions.len() == REGIONS_MAX {
+            break;
+        }
+        // The host names a region by its address.
+        if header.value().applies_to(mask)
+            && let Some(region) = region(&header)
+            && regions.iter().all(|other| other.gpa != region.gpa)
+        {
+            regions.push(region);
+        }
+    }
     regions
 }
 

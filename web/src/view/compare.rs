@@ -276,7 +276,7 @@ fn some_findings(focus: &Focus, title: &str, sign: &str, findings: &[FindingView
             @for finding in findings.iter().take(SHOWN) {
                 li.finding {
                     b.sign title=(title) { (sign) }
-                    b.grade class={ "g-" (finding.severity) } { (finding.severity) }
+                    b class={ "grade g-" (finding.severity) } { (finding.severity) }
                     span.told {
                         (finding.sentence)
                         @if let Some(index) = finding.header { " · " (header(&focus.in_pane(Pane::Headers), index)) }

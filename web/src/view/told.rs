@@ -56,7 +56,7 @@ fn one_area(view: View<'_>, loaded: &Loaded, area: &Area) -> Markup {
                         @if changed { (by_host()) }
                         div.dim {
                             @match gpa {
-                                Some(gpa) => { (guest(view.focus, gpa)) " " a href=(view.focus.in_pane(Pane::Hex).on(Selection::Guest(gpa)).href()) { "hex" } }
+                                Some(gpa) => { (guest(view.focus, gpa)) " · " a href=(view.focus.in_pane(Pane::Hex).on(Selection::Guest(gpa)).href()) { "hex" } }
                                 None => { "offset " (hex(extent.span.start)) }
                             }
                             " · " (header(&headers, extent.writer.index))
