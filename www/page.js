@@ -52,7 +52,7 @@ function progress(working) {
   const bar = shownProgress.querySelector('progress');
   shownProgress.querySelector('span').textContent = `${working.what} …`;
   if (working.part === undefined) bar.removeAttribute('value');
-  else bar.value = working.part;
+  else bar.value = working.part / 1000;
 }
 
 // Hands a file to the person.

@@ -22,7 +22,7 @@ async function handle({ number, ...event }) {
   const engine = await ready;
   let answer = event.action === 'open'
     ? engine.open(event.file, event.file.name, false)
-    : engine.act(JSON.stringify(event));
+    : act(engine, event);
   let { fetch: sample } = JSON.parse(answer);
   // A comparison can ask for two.
   while (sample) {
@@ -32,9 +32,14 @@ async function handle({ number, ...event }) {
   tell(engine, answer, number);
 }
 
+/** The engine takes text only: what a form has. */
+function act(engine, { action, ...fields }) {
+  return engine.act(action, Object.keys(fields), Object.values(fields).map(String));
+}
+
 async function fetched(engine, sample) {
   const response = await fetch(`samples/${sample}.igvm`).catch(() => null);
-  if (!response || !response.ok) return engine.act(JSON.stringify({ action: 'missing', name: sample }));
+  if (!response || !response.ok) return act(engine, { action: 'missing', name: sample });
   return engine.open(await response.blob(), sample, true);
 }
 

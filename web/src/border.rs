@@ -68,21 +68,22 @@ impl Engine {
         }
     }
 
-    /// Reacts to an event, given as JSON.
-    pub fn act(&mut self, event: &str) -> String {
-        match serde_json::from_str::<Event>(event) {
-            Ok(event) => json(&self.0.act(event)),
-            Err(error) => failed(&format!("the page sent an event that is not known: {error}")),
+    /// Reacts to an event: its action, and the names and values of its fields.
+    pub fn act(&mut self, action: &str, names: Vec<String>, values: Vec<String>) -> String {
+        match Event::read(action, names.into_iter().zip(values).collect()) {
+            Some(event) => json(&self.0.act(event)),
+            None => failed("the page sent an event that is not known"),
         }
     }
 }
 
 fn json(update: &Update) -> String {
-    serde_json::to_string(update).unwrap_or_else(|error| failed(&error.to_string()))
+    serde_json::to_string(update).unwrap_or_else(|_| failed("an update cannot be told"))
 }
 
-fn failed(error: &str) -> String {
-    serde_json::json!({ "error": error }).to_string()
+/// An update that is only a sentence, which needs no escapes.
+fn failed(sentence: &str) -> String {
+    format!(r#"{{"error":"{sentence}"}}"#)
 }
 
 /// A file that the browser holds.

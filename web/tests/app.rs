@@ -81,7 +81,7 @@ fn only_what_changed_is_sent() {
     let names: Vec<_> = first.regions.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["bar", "tabs", "map", "inspector", "pane"]);
     assert_eq!(first.fragment.as_deref(), Some("#v=1&sample=hello-long64&pane=overview"));
-    let again = app.act(Event::Scroll { top: 0.0, height: 500.0 });
+    let again = app.act(Event::Scroll { top: 0, height: 500 });
     assert_eq!(again.regions, []);
 }
 

@@ -1,12 +1,11 @@
 //! What a person does, and what the page has to do then.
 
-use std::collections::BTreeMap;
+use serde::Serialize;
 
-use serde::{Deserialize, Serialize};
+pub use crate::model::host_form::Fields;
 
 /// What a person does.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "action", rename_all = "kebab-case")]
+#[derive(Debug, Clone)]
 pub enum Event {
     /// The address bar changed.
     Go {
@@ -16,9 +15,9 @@ pub enum Event {
     /// The list is scrolled.
     Scroll {
         /// Pixels above what is seen.
-        top: f64,
+        top: u64,
         /// Pixels that are seen.
-        height: f64,
+        height: u64,
     },
     /// Only headers of this type, or of all where it is empty.
     FilterKind {
@@ -81,8 +80,7 @@ pub enum Event {
     /// The host is described anew.
     Host {
         /// The fields of the form by name, as text.
-        #[serde(flatten)]
-        fields: BTreeMap<String, String>,
+        fields: Fields,
     },
     /// A file is not needed any more.
     Close {
@@ -91,6 +89,38 @@ pub enum Event {
     },
     /// Long work is not to go on.
     Cancel,
+}
+
+impl Event {
+    /// Reads an event: the name of the action, in the page's markup too, and
+    /// its fields. `None` for an action that there is not.
+    pub fn read(action: &str, mut fields: Fields) -> Option<Self> {
+        let number = |text: &String| text.split('.').next()?.parse().ok();
+        let numbers = |name: &str| fields.get(name).and_then(number).unwrap_or(0);
+        let (top, height, cell) = (numbers("top"), numbers("height"), numbers("cell"));
+        let mut text = |name: &str| fields.remove(name).unwrap_or_default();
+        Some(match action {
+            "go" => Self::Go { fragment: text("fragment") },
+            "scroll" => Self::Scroll { top, height },
+            "filter-kind" => Self::FilterKind { value: text("value") },
+            "filter-platform" => Self::FilterPlatform { value: text("value") == "true" },
+            "filter-text" => Self::FilterText { value: text("value") },
+            "translate" => Self::Translate { address: text("address") },
+            "missing" => Self::Missing { name: text("name") },
+            "go-to" => Self::GoTo { value: text("value") },
+            "pick" => Self::Pick { value: text("value"), cell },
+            "find" => Self::Find { text: text("text"), kind: text("kind") },
+            "find-end" => Self::FindEnd,
+            "export" => Self::Export { value: text("value") },
+            "export-memory" => {
+                Self::ExportMemory { address: text("address"), length: text("length") }
+            }
+            "host" => Self::Host { fields },
+            "close" => Self::Close { value: text("value") },
+            "cancel" => Self::Cancel,
+            _ => return None,
+        })
+    }
 }
 
 /// What the page has to do. Regions that did not change are not in it.
@@ -135,6 +165,13 @@ pub struct Update {
 pub struct Working {
     /// What is done: "Searching the headers".
     pub what: &'static str,
-    /// How much of it is done, of 1.
-    pub part: f64,
+    /// How much of it is done, of 1000.
+    pub part: u32,
+}
+
+impl Working {
+    /// `part` is of 1.
+    pub(super) fn new(what: &'static str, part: f64) -> Self {
+        Self { what, part: (part * 1000.0) as u32 }
+    }
 }

@@ -7,7 +7,7 @@ mod screen;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use event::{Event, Update, Working};
+pub use event::{Event, Fields, Update, Working};
 
 use crate::model::blocks::ByteSource;
 use crate::model::changes::Changes;
@@ -17,7 +17,7 @@ use crate::model::export::Export;
 use crate::model::filter::{Filter, Filtered};
 use crate::model::focus::{Focus, Other, Pane, Selection, Subject};
 use crate::model::hex::Place;
-use crate::model::host_form::{self, Fields, HostForm};
+use crate::model::host_form::{self, HostForm};
 use crate::model::opened::Opened;
 use crate::model::paging::typed_address;
 use crate::model::search::Search;
@@ -145,7 +145,7 @@ impl App {
     pub fn act(&mut self, event: Event) -> Update {
         match event {
             Event::Go { fragment } => self.go(&fragment),
-            Event::Scroll { top, height } => self.scroll(top as u64, height as u64),
+            Event::Scroll { top, height } => self.scroll(top, height),
             Event::Missing { name } => self.refuse(&name, &"there is no sample of this name"),
             Event::FilterKind { value } => {
                 self.filter(Filter { kind: value.parse().ok(), ..self.filtered.filter().clone() })
@@ -236,18 +236,18 @@ impl App {
         let this = self.current()?;
         let Opened { document, loaded, .. } = this;
         if let Some(part) = self.filtered.progress(document) {
-            return Some(Working { what: "Searching the headers", part });
+            return Some(Working::new("Searching the headers", part));
         }
         let search = self.search.as_ref();
         if let Some(part) = search.and_then(|search| search.progress(document, loaded.as_ref())) {
-            return Some(Working { what: "Searching the bytes", part });
+            return Some(Working::new("Searching the bytes", part));
         }
         if let Some(part) = self.changes.as_ref().and_then(Changes::progress) {
-            return Some(Working { what: "Looking for what this host changes", part });
+            return Some(Working::new("Looking for what this host changes", part));
         }
         let comparison = self.comparison.as_ref().filter(|_| self.focus.pane == Pane::Compare)?;
         let part = comparison.progress(this, self.other()?)?;
-        Some(Working { what: "Comparing", part })
+        Some(Working::new("Comparing", part))
     }
 
     /// The other side of a comparison, if it is open.

@@ -95,7 +95,8 @@ fn content(
 }
 
 fn percent(number: f64) -> String {
-    format!("{}%", (number * 100.0).round() / 100.0)
+    let hundredths = (number * 100.0).round() as u32;
+    format!("{}.{:02}%", hundredths / 100, hundredths % 100)
 }
 
 fn told(mark: &Mark) -> String {
