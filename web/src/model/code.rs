@@ -132,7 +132,7 @@ pub struct Piece {
 
 impl Row {
     /// Bytes that it takes.
-    pub fn len(&self) -> u64 {
+    pub fn span(&self) -> u64 {
         match self.what {
             What::Zeroes(len) => len,
             _ => self.bytes.len() as u64,
