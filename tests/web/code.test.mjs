@@ -99,8 +99,9 @@ test('OVMF starts in 16-bit code and is read on in pages', async (context) => {
   const last = (await rows()).at(-1).at;
   const after = await turn('next');
   assert.ok(BigInt(after) > BigInt(last));
-  assert.ok(BigInt(await turn('prev')) < BigInt(after));
-  assert.ok(BigInt(await turn('prev')) <= BigInt(first));
+  const back = await turn('prev');
+  assert.ok(BigInt(back) < BigInt(after) && BigInt(back) >= BigInt(first) - 640n);
+  assert.ok(BigInt(await turn('prev')) < BigInt(back));
 });
 
 test('pictures to look at', async () => {
