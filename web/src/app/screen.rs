@@ -47,6 +47,7 @@ impl App {
             document: &opened.document,
             loaded,
             picture: &opened.picture,
+            zoomed: opened.zoomed(),
             findings: &opened.findings,
             focus: &self.focus,
             related: Related::new(&opened.document, loaded, &self.focus),

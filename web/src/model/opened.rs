@@ -6,6 +6,7 @@ use igvm_analysis::host::HostDescription;
 use igvm_analysis::report::FindingsReport;
 use igvm_core::defs::IgvmPlatformType;
 use igvm_core::platform::platform_name;
+use igvm_core::span::Span;
 
 use super::document::Document;
 use super::filter::kinds;
@@ -24,6 +25,8 @@ pub struct Opened {
     pub loaded: Option<Loaded>,
     /// The picture of that machine.
     pub picture: Picture,
+    /// A part of that picture, closer.
+    zoomed: Option<(Span, Picture)>,
     /// What findings and machine are about; `None` before the first load.
     about: Option<(Option<IgvmPlatformType>, HostDescription)>,
 }
@@ -37,6 +40,7 @@ impl Opened {
             findings: FindingsReport::default(),
             loaded: None,
             picture: Picture::default(),
+            zoomed: None,
             about: None,
         }
     }
@@ -60,6 +64,7 @@ impl Opened {
         self.about = Some((platform, host.clone()));
         self.loaded = None;
         self.picture = Picture::default();
+        self.zoomed = None;
         let Some(platform) = platform.or_else(|| first_platform(&self.document)) else {
             return Ok(());
         };
@@ -73,5 +78,19 @@ impl Opened {
         self.picture = Picture::new(&loaded);
         self.loaded = Some(loaded);
         Ok(())
+    }
+
+    /// Draws a part of the picture closer. The same twice takes no time.
+    pub fn zoom(&mut self, part: Option<Span>) {
+        if self.zoomed.as_ref().map(|(part, _)| *part) == part {
+            return;
+        }
+        let loaded = self.loaded.as_ref();
+        self.zoomed = part.zip(loaded).map(|(part, loaded)| (part, Picture::within(loaded, part)));
+    }
+
+    /// The part that is drawn closer, if one is.
+    pub fn zoomed(&self) -> Option<&Picture> {
+        self.zoomed.as_ref().map(|(_, picture)| picture)
     }
 }

@@ -16,9 +16,8 @@ use crate::model::window::window;
 /// The picture above the list.
 pub fn memory(view: View<'_>) -> Markup {
     html! {
-        @if let Some(loaded) = view.loaded {
-            @let part = view.focus.zoom.map(|part| Picture::within(loaded, part));
-            @let picture = part.as_ref().unwrap_or(view.picture);
+        @if view.loaded.is_some() {
+            @let picture = view.zoomed.unwrap_or(view.picture);
             figure.picture {
                 (horizontal(picture, Some(view.focus), view.related.guest))
                 (zooming(view, picture))
