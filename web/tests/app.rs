@@ -358,3 +358,68 @@ fn files_are_closed_and_the_rest_stays() {
     };
     assert_eq!(markup(&update, "bar").matches("close-file").count(), 8);
 }
+
+#[test]
+fn a_typed_address_becomes_the_selection() {
+    let mut app = App::new();
+    open(&mut app, "hello-long64", sample("hello-long64"));
+    go(&mut app, &Focus::parse("#sample=hello-long64&pane=paging").unwrap());
+    let typed =
+        |app: &mut App, address: &str| app.act(Event::Translate { address: address.into() });
+    let update = typed(&mut app, " 0x20_1000 ");
+    let fragment = update.fragment.as_deref().unwrap();
+    assert_eq!(fragment, "#v=1&sample=hello-long64&pane=paging&linear=0x201000");
+    assert!(markup(&update, "pane").contains("leads nowhere: the PDE is not present"));
+    let update = typed(&mut app, "nowhere");
+    assert!(
+        update.fragment.is_none() && update.error.unwrap().starts_with("nowhere is no address")
+    );
+    let update = typed(&mut app, "rip");
+    assert!(update.fragment.unwrap().ends_with("linear=0x10000"));
+}
+
+#[test]
+fn a_chosen_processor_is_looked_through_in_every_pane() {
+    let mut app = App::new();
+    open(&mut app, "hello-long64", sample("hello-long64"));
+    let shown = |app: &mut App, link: &str| {
+        let update = go(app, &Focus::parse(link).unwrap());
+        markup(&update, "pane").to_owned()
+    };
+    let paging = shown(&mut app, "#sample=hello-long64&cpus=2&vp=1&pane=paging");
+    assert!(paging.contains("processor 1") && paging.contains("No paging"), "{paging}");
+    let code = shown(&mut app, "#sample=hello-long64&cpus=2&vp=1&pane=code");
+    assert!(
+        code.contains("16-bit") && code.contains("no header writes that memory")
+            || code.contains("no memory there"),
+        "{code}"
+    );
+    let none = shown(&mut app, "#sample=hello-long64&vp=9&pane=code");
+    assert!(none.contains("This host starts no processor 9"), "{none}");
+}
+
+/// A page whose tables all name themselves, and a million instructions asked
+/// for one after the other.
+#[test]
+fn hostile_tables_take_no_time() {
+    use igvm_core::defs::IgvmPlatformType;
+    use igvm_core::write::{FileBuilder, HeaderSpec, Version, start};
+    let mut file = FileBuilder::new(Version::V2_X64);
+    file.push(HeaderSpec::platform(IgvmPlatformType::NATIVE, 1)).unwrap();
+    let table: Vec<u8> = (0..512).flat_map(|_| 0x1003_u64.to_le_bytes()).collect();
+    file.push(HeaderSpec::page(0x1000, 1, &table)).unwrap();
+    let context = start::long64(0x1000, 0x2000, 0, 0x1000);
+    file.push(HeaderSpec::native_context(1, &context)).unwrap();
+    let mut app = App::new();
+    open(&mut app, "loops", file.finish());
+    let begun = std::time::Instant::now();
+    for pane in ["paging", "code", "overview"] {
+        for selection in ["", "&linear=0x7fffffffffff", "&guest=0x5000", "&header=1"] {
+            let link = format!("#sample=loops&pane={pane}{selection}");
+            let update = go(&mut app, &Focus::parse(&link).unwrap());
+            let size: usize = update.regions.iter().map(|(_, markup)| markup.len()).sum();
+            assert!(size < 1 << 20, "{link}: {size}");
+        }
+    }
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}

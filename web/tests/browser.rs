@@ -25,7 +25,8 @@ fn open(engine: &mut Engine, name: &str, blob: Blob) -> Value {
 }
 
 fn act(engine: &mut Engine, action: &str, fields: &[(&str, &str)]) -> Value {
-    let (names, values) = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).unzip();
+    let (names, values) =
+        fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).unzip();
     serde_json::from_str(&engine.act(action, names, values)).unwrap()
 }
 

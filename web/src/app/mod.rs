@@ -364,6 +364,7 @@ impl App {
         let Some(at) = self.find(&subject) else { return self.ask(subject) };
         let error = self.opened[at].load(self.focus.platform, &self.focus.host).err();
         self.compare();
+        self.opened[at].zoom(self.focus.zoom);
         if let Some(other) =
             self.focus.with.clone().filter(|other| self.find(&other.subject).is_none())
         {

@@ -58,6 +58,7 @@ impl App {
             document: &opened.document,
             loaded,
             picture: changes.and_then(Changes::picture).unwrap_or(&opened.picture),
+            zoomed: opened.zoomed(),
             findings: &opened.findings,
             focus: &self.focus,
             related: Related::new(&opened.document, loaded, &self.focus),

@@ -29,7 +29,7 @@ const ZEROES: usize = 16;
 const ZEROES_MAX: u64 = 64 << 10;
 
 /// Bytes that are looked at for the instructions before an address.
-const BACK: u64 = 384;
+const BACK: u64 = 640;
 
 /// A processor's eyes: its registers, and memory.
 #[derive(Clone, Copy)]
@@ -132,7 +132,7 @@ pub struct Piece {
 
 impl Row {
     /// Bytes that it takes.
-    pub fn len(&self) -> u64 {
+    pub fn span(&self) -> u64 {
         match self.what {
             What::Zeroes(len) => len,
             _ => self.bytes.len() as u64,

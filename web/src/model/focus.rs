@@ -6,7 +6,7 @@
 //! `append`, `required-memory`, `relocate`); what is compared stands behind
 //! `with-sample` or `with-file` and `with-platform`; `vp` is the processor that
 //! is looked through, `at` and `bits` say where the code begins and how it is
-//! read.
+//! read, `zoom` is the part of memory on the picture.
 //! A link without `v` is of version 1. Keys that are not known and values that
 //! are not understood are passed over, so that a link from a newer page shows
 //! at least the file.
@@ -17,6 +17,7 @@ use igvm_analysis::host::HostDescription;
 use igvm_core::defs::IgvmPlatformType;
 use igvm_core::load::{Relocation, RequiredMemoryPolicy};
 use igvm_core::platform::{platform_by_name, platform_name};
+use igvm_core::span::Span;
 use igvm_core::x86::Register;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -52,6 +53,8 @@ pub struct Focus {
     pub code_at: Option<u64>,
     /// How code is read; `None` for the processor's mode.
     pub code_bits: Option<CodeBits>,
+    /// The part of guest memory that the picture shows; `None` for all.
+    pub zoom: Option<Span>,
 }
 
 /// Default size of operands and addresses that code is read with.
@@ -254,6 +257,7 @@ impl Focus {
                 }
                 "vp" => focus.processor = value.parse().unwrap_or(0),
                 "at" => focus.code_at = hex(&value),
+                "zoom" => focus.zoom = zoom(&value),
                 "bits" => focus.code_bits = value.parse().ok().and_then(CodeBits::by_number),
                 _ if read_host(&mut focus.host, key, &value) => {}
                 _ => focus.selection = selection(key, &value).or(focus.selection),
@@ -292,6 +296,9 @@ impl Focus {
         }
         if let Some(bits) = self.code_bits {
             text += &format!("&bits={}", bits.number());
+        }
+        if let Some(zoom) = self.zoom {
+            text += &format!("&zoom={:#x}-{:#x}", zoom.start, zoom.end());
         }
         if let Some(selection) = self.selection {
             text += &match selection {
@@ -349,6 +356,11 @@ impl Focus {
         self.code_at(linear).on(Selection::Linear(linear))
     }
 
+    /// The same, with the picture of memory showing a part of it.
+    pub fn zoomed(&self, zoom: Option<Span>) -> Self {
+        Self { zoom, ..self.clone() }
+    }
+
     /// The same, with the code read in another way.
     pub fn read_as(&self, code_bits: Option<CodeBits>) -> Self {
         Self { code_bits, ..self.clone() }
@@ -371,7 +383,7 @@ impl Focus {
 
     /// The same, with another platform. What was selected may not be there.
     pub fn for_platform(&self, platform: IgvmPlatformType) -> Self {
-        Self { platform: Some(platform), code_at: None, ..self.clone() }
+        Self { platform: Some(platform), code_at: None, zoom: None, ..self.clone() }
     }
 }
 
@@ -424,6 +436,12 @@ fn host_in_link(host: &HostDescription) -> String {
 fn relocation(text: &str) -> Option<Relocation> {
     let (from, to) = text.split_once('-')?;
     Some(Relocation { from: hex(from)?, to: hex(to)? })
+}
+
+/// A part of memory, by its first address and the one behind it.
+fn zoom(text: &str) -> Option<Span> {
+    let (start, end) = text.split_once('-')?;
+    Some(Span::between(hex(start)?, hex(end)?)).filter(|span| !span.is_empty())
 }
 
 fn hex(text: &str) -> Option<u64> {
@@ -519,9 +537,11 @@ mod tests {
             processor in prop_oneof![Just(0), any::<u32>()],
             code_at in proptest::option::of(any::<u64>()),
             code_bits in proptest::option::of((0..CodeBits::ALL.len()).prop_map(|at| CodeBits::ALL[at])),
+            zoom in proptest::option::of((any::<u64>(), any::<u32>())),
         ) -> Focus {
+            let zoom = zoom.map(|(start, len)| Span::between(start >> 1, (start >> 1) + 1 + u64::from(len)));
             let (subject, pane) = (Some(subject), Pane::ALL[pane]);
-            Focus { subject, pane, platform, selection, host, with, processor, code_at, code_bits }
+            Focus { subject, pane, platform, selection, host, with, processor, code_at, code_bits, zoom }
         }
     }
 

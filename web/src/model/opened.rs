@@ -7,6 +7,7 @@ use igvm_analysis::host::HostDescription;
 use igvm_analysis::report::FindingsReport;
 use igvm_core::defs::IgvmPlatformType;
 use igvm_core::platform::platform_name;
+use igvm_core::span::Span;
 
 use super::document::Document;
 use super::filter::kinds;
@@ -29,6 +30,8 @@ pub struct Opened {
     /// Computed when bytes are looked at.
     data_map: OnceCell<DataMap>,
     guest_rows: OnceCell<GuestRows>,
+    /// A part of that picture, closer.
+    zoomed: Option<(Span, Picture)>,
     /// What findings and machine are about; `None` before the first load.
     about: Option<(Option<IgvmPlatformType>, HostDescription)>,
 }
@@ -44,6 +47,7 @@ impl Opened {
             picture: Picture::default(),
             data_map: OnceCell::new(),
             guest_rows: OnceCell::new(),
+            zoomed: None,
             about: None,
         }
     }
@@ -68,6 +72,7 @@ impl Opened {
         self.loaded = None;
         self.picture = Picture::default();
         self.guest_rows = OnceCell::new();
+        self.zoomed = None;
         let Some(platform) = platform.or_else(|| first_platform(&self.document)) else {
             return Ok(());
         };
@@ -92,5 +97,19 @@ impl Opened {
     pub fn guest_rows(&self) -> Option<(&Loaded, &GuestRows)> {
         let loaded = self.loaded.as_ref()?;
         Some((loaded, self.guest_rows.get_or_init(|| GuestRows::new(loaded))))
+    }
+
+    /// Draws a part of the picture closer. The same twice takes no time.
+    pub fn zoom(&mut self, part: Option<Span>) {
+        if self.zoomed.as_ref().map(|(part, _)| *part) == part {
+            return;
+        }
+        let loaded = self.loaded.as_ref();
+        self.zoomed = part.zip(loaded).map(|(part, loaded)| (part, Picture::within(loaded, part)));
+    }
+
+    /// The part that is drawn closer, if one is.
+    pub fn zoomed(&self) -> Option<&Picture> {
+        self.zoomed.as_ref().map(|(_, picture)| picture)
     }
 }

@@ -234,8 +234,11 @@ impl<M: PhysicalMemory> PhysicalMemory for Fused<'_, M> {
 /// once, not once for every entry.
 struct Cached<'m, M> {
     memory: &'m M,
-    pages: RefCell<Vec<(u64, Option<Box<[u8; PAGE]>>)>>,
+    pages: RefCell<Vec<(u64, Page)>>,
 }
+
+/// The bytes of a page, if all of it is memory.
+type Page = Option<Box<[u8; PAGE]>>;
 
 const PAGE: usize = 4096;
 

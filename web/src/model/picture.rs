@@ -137,17 +137,26 @@ pub struct Picture {
 impl Picture {
     /// Draws a machine.
     pub fn new(loaded: &Loaded) -> Self {
+        Self::within(loaded, Span::between(0, u64::MAX))
+    }
+
+    /// Draws a part of a machine's memory.
+    pub fn within(loaded: &Loaded, part: Span) -> Self {
+        let image = loaded.machine().image();
         let extents = |space, kind: fn(&Extent) -> Kind| {
             let mark =
-                move |extent: &Extent| mark(extent.span.start, extent.span.len, kind(extent));
-            coarse(|| loaded.extents(space).map(mark))
+                move |extent: Extent| mark(extent.span.start, extent.span.len, kind(&extent));
+            coarse(|| image.extents_in(space, part).map(mark))
         };
         let mut overlaps: Vec<Mark> = loaded
             .state
             .overlaps
             .iter()
             .filter(|overlap| overlap.area.is_none())
-            .map(|overlap| mark(overlap.gpa.0, overlap.length.0, Kind::Overlap))
+            .filter_map(|overlap| {
+                let span = Span::new(overlap.gpa.0, overlap.length.0).intersection(part)?;
+                Some(mark(span.start, span.len, Kind::Overlap))
+            })
             .collect();
         overlaps.sort_by_key(|mark| mark.span);
         let lanes = [
@@ -164,6 +173,38 @@ impl Picture {
         let changed =
             coarse(|| changed.clone().map(|span| mark(span.start, span.len, Kind::Changed)));
         Self::of([self.marks.as_slice(), &changed].concat())
+    }
+
+    /// What is seen after moving by parts of what is seen now: from 0.25 to
+    /// 0.75 is closer, from 0.5 to 1.5 is half a width further up. `None` where
+    /// that is everything, or nothing.
+    pub fn moved(&self, now: Option<Span>, from: f64, to: f64) -> Option<Span> {
+        let (first, last) = (self.stops.first()?, self.stops.last()?);
+        let place = |gpa: u64| self.place(gpa.clamp(first.0, last.0)).unwrap_or(0.0);
+        let (start, end) = now.map_or((0.0, last.1), |now| (place(now.start), place(now.end())));
+        let wide = end - start;
+        let (start, end) = (start + wide * from, start + wide * to);
+        if start <= 0.0 && end >= last.1 {
+            return None;
+        }
+        let span = Span::between(self.address(start), self.address(end));
+        (!span.is_empty()).then_some(span)
+    }
+
+    /// The address at a place, the opposite of [`Picture::place`].
+    fn address(&self, place: f64) -> u64 {
+        let after = self.stops.partition_point(|(_, start)| *start <= place);
+        let Some(before) = after.checked_sub(1) else {
+            return self.stops.first().map_or(0, |stop| stop.0);
+        };
+        let (start, from) = self.stops[before];
+        match self.stops.get(after) {
+            Some((end, to)) => {
+                let part = (place - from) / (to - from);
+                start + ((end - start) as f64 * part) as u64
+            }
+            None => start,
+        }
     }
 
     fn of(marks: Vec<Mark>) -> Self {
@@ -308,6 +349,31 @@ mod tests {
                 last = end;
             }
             prop_assert!(drawn.is_empty() || (last - 1000.0).abs() < 0.001);
+        }
+    }
+
+    #[test]
+    fn moving_about_stays_on_the_picture() {
+        let whole = Picture::of(vec![
+            mark(0x1000, 0x10_0000, Kind::File),
+            mark(0xffff_0000, 0x1_0000, Kind::Zero),
+        ]);
+        let mut now = None;
+        for _ in 0..60 {
+            let Some(closer) = whole.moved(now, 0.25, 0.75) else { break };
+            assert!(now.is_none_or(|now: Span| now.contains_span(closer) && closer.len < now.len));
+            assert!(closer.start >= 0x1000 && closer.end() <= 0x1_0000_0000);
+            now = Some(closer);
+        }
+        let mut wider = now;
+        for _ in 0..80 {
+            wider = wider.and_then(|span| whole.moved(Some(span), -0.5, 1.5));
+        }
+        assert_eq!(wider, None);
+        let up = whole.moved(Some(Span::new(0x1000, 0x1000)), 0.5, 1.5).unwrap();
+        assert!(up.start > 0x1000 && up.start < 0x2000 && up.end() > 0x2000);
+        for hostile in [Span::between(0, u64::MAX), Span::new(u64::MAX - 1, 1), Span::new(0, 1)] {
+            let _ = whole.moved(Some(hostile), -0.5, 0.5);
         }
     }
 

@@ -87,8 +87,8 @@ fn listing(view: View<'_>, eyes: &Eyes<'_>, looked: Looked) -> (u64, Listing) {
     let start = view.focus.code_at.unwrap_or_else(|| eyes.entry());
     let listing = eyes.list(start, ROWS);
     let holds = |row: &Row, at: u64| match looked {
-        Looked::Linear(_) if row.len() <= 15 => row.linear == at,
-        _ => at.wrapping_sub(row.linear) < row.len(),
+        Looked::Linear(_) if row.span() <= 15 => row.linear == at,
+        _ => at.wrapping_sub(row.linear) < row.span(),
     };
     match looked.linear() {
         Some(at) if at != start && !listing.rows.iter().any(|row| holds(row, at)) => {
@@ -158,7 +158,7 @@ pub(super) fn rows(focus: &Focus, listing: &Listing, entry: u64, selected: Optio
         div.table-scroller.listing tabindex="0" role="region" aria-label="Instructions" {
             ol.code.translated[is_translated] {
                 @for row in &listing.rows {
-                    @let is_selected = selected.is_some_and(|at| at.wrapping_sub(row.linear) < row.len());
+                    @let is_selected = selected.is_some_and(|at| at.wrapping_sub(row.linear) < row.span());
                     @let leaves = matches!(row.what, What::Instruction { leaves: true, .. });
                     li.related[is_selected].leaves[leaves] {
                         a.at href=(focus.on(Selection::Linear(row.linear)).href())

@@ -7,20 +7,22 @@ use maud::{Markup, html};
 
 use super::View;
 use super::map::{horizontal, legend};
-use super::parts::{by_host, chip, file, guest_span, header, space};
+use super::parts::{by_host, chip, file, guest_span, header, hex, space};
 use crate::model::focus::Selection;
 use crate::model::machine::Loaded;
-use crate::model::picture::Kind;
+use crate::model::picture::{Kind, Picture};
 use crate::model::window::{List, ROW, window};
 
 /// The picture above the list.
 pub fn memory(view: View<'_>) -> Markup {
     html! {
         @if view.loaded.is_some() {
+            @let picture = view.zoomed.unwrap_or(view.picture);
             figure.picture {
-                (horizontal(view.picture, Some(view.focus), view.related.guest))
+                (horizontal(picture, Some(view.focus), view.related.guest))
+                (zooming(view, picture))
                 figcaption {
-                    (legend(view.picture))
+                    (legend(picture))
                     span.dim { "Low addresses on the left; a page is drawn large enough to see, a gigabyte is not a million times as long." }
                 }
             }
@@ -29,6 +31,32 @@ pub fn memory(view: View<'_>) -> Markup {
         }
         div.scroller #scroller data-scroll="memory" tabindex="0" role="region" aria-label="Guest memory" {
             ol.rows.memory data-region="rows" {}
+        }
+    }
+}
+
+/// Closer, wider, up and down the address space.
+fn zooming(view: View<'_>, picture: &Picture) -> Markup {
+    let (whole, now) = (view.picture, view.focus.zoom);
+    let link = |name: &str, words: &str, to: Option<Span>| {
+        html! { a href=(view.focus.zoomed(to).href()) title=(words) { (name) } }
+    };
+    html! {
+        nav.zoom aria-label="Part of memory on the picture" {
+            @if let Some(closer) = whole.moved(now, 0.25, 0.75) { (link("closer", "the middle half", Some(closer))) }
+            @if let Some(part) = now {
+                (link("wider", "twice as much", whole.moved(now, -0.5, 1.5)))
+                @if let Some(lower) = whole.moved(now, -0.5, 0.5) { (link("← lower", "half a width down", Some(lower))) }
+                @if let Some(higher) = whole.moved(now, 0.5, 1.5) { (link("higher →", "half a width up", Some(higher))) }
+                (link("all", "all of memory", None))
+                span.dim {
+                    (hex(part.start)) "–" (hex(part.end().saturating_sub(1)))
+                    @if picture.marks.is_empty() { ": nothing is there" }
+                }
+            }
+            @if let Some(selected) = view.related.guest.filter(|span| span.len > 1 && now != Some(*span)) {
+                (link("selection", "what is selected", Some(selected)))
+            }
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct View<'a> {
     pub loaded: Option<&'a Loaded>,
     /// The picture of that machine.
     pub picture: &'a Picture,
+    /// The part of it that is looked at closer.
+    pub zoomed: Option<&'a Picture>,
     /// What the rule book says.
     pub findings: &'a FindingsReport,
     /// What is looked at.

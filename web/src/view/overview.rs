@@ -22,7 +22,7 @@ pub fn overview(view: View<'_>) -> Markup {
             @let start = view.loaded.and_then(|loaded| Start::new(view.document, loaded, view.focus.vp_index()));
             @let start = start.filter(|_| is_x64(view));
             @if let Some(start) = &start { (obstacle(view, start)) }
-            (alert(view))
+            (alert(view, start.as_ref().is_some_and(|start| start.obstacle.is_some())))
             p.lead { (in_words(view)) }
             @if let Some(start) = &start && let Some(loaded) = view.loaded {
                 (how_it_starts(view, loaded, start))
@@ -202,8 +202,10 @@ fn told(view: View<'_>, loaded: &Loaded) -> Markup {
                     tbody {
                         @for (area, part) in parameters().take(TOLD_MAX) {
                             tr {
-                                th scope="row" { (part.parameter.unwrap_or_default()) }
-                                td.words { (told_value(part.parameter.unwrap_or_default(), loaded)) }
+                                @let name = part.parameter.unwrap_or_default();
+                                @let name = name.strip_suffix("_PARAMETER").unwrap_or(name);
+                                th scope="row" { (name) }
+                                td.words { (told_value(name, loaded)) }
                                 td {
                                     @match area.inserted {
                                         Some(inserted) => (guest(&memory, inserted.gpa.0.saturating_add(part.gpa.0))),
@@ -240,9 +242,12 @@ fn told_value(parameter: &str, loaded: &Loaded) -> Markup {
     }
 }
 
-/// What stops this file, before everything else.
-fn alert(view: View<'_>) -> Markup {
-    let stops = view.findings.findings.iter().find(|finding| finding.severity == "error");
+/// What stops this file, before everything else; `is_told` where the headline
+/// has said already what is wrong with the first instruction.
+fn alert(view: View<'_>, is_told: bool) -> Markup {
+    let stops = view.findings.findings.iter().find(|finding| {
+        finding.severity == "error" && !(is_told && finding.rule.starts_with("entry."))
+    });
     html! {
         @if let Some(finding) = stops {
             p.alert role="alert" {

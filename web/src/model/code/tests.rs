@@ -77,7 +77,7 @@ proptest! {
             let mut at = 0;
             for row in &all.rows {
                 assert_eq!((row.linear, row.physical), (RESET_PAGE + at, RESET_PAGE + at));
-                let bytes = &page[at as usize..][..row.len() as usize];
+                let bytes = &page[at as usize..][..row.span() as usize];
                 match row.what {
                     What::Zeroes(len) => assert!(len >= 16 && bytes.iter().all(|byte| *byte == 0)),
                     _ => assert_eq!(row.bytes, bytes),
@@ -86,10 +86,10 @@ proptest! {
                 let plain = plain.decode();
                 match row.what {
                     What::Bad => assert_eq!(plain.code(), Code::INVALID),
-                    What::Instruction { .. } => assert_eq!(plain.len() as u64, row.len()),
+                    What::Instruction { .. } => assert_eq!(plain.len() as u64, row.span()),
                     What::Zeroes(_) => {}
                 }
-                at += row.len();
+                at += row.span();
             }
             assert_eq!(at, 4096);
             let (mut paged, mut next) = (Vec::new(), RESET_PAGE);
