@@ -43,12 +43,10 @@ pub enum Event {
         /// What was typed.
         value: String,
     },
-    /// A byte of a row was chosen.
+    /// A byte of those that are shown was chosen.
     Pick {
-        /// The address of the first.
+        /// Its address.
         value: String,
-        /// How many bytes further.
-        cell: u64,
     },
     /// Looks for bytes, where bytes are shown.
     Find {

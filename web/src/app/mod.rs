@@ -16,6 +16,7 @@ use crate::model::filter::{Filter, Filtered};
 use crate::model::focus::{Focus, Other, Pane, Subject};
 use crate::model::hex::Place;
 use crate::model::opened::Opened;
+use crate::model::related::Related;
 use crate::model::search::Search;
 use crate::model::window::Viewport;
 
@@ -28,6 +29,8 @@ pub struct App {
     focus: Focus,
     /// In the order they were opened.
     opened: Vec<Opened>,
+    /// What belongs to the selection, found once.
+    related: Related,
     filtered: Filtered,
     /// What is looked for in the bytes, and whether the first place was shown.
     search: Option<Search>,
@@ -144,7 +147,7 @@ impl App {
                 self.filter(Filter { text: value, ..self.filtered.filter().clone() })
             }
             Event::GoTo { value } => self.go_to(&value),
-            Event::Pick { value, cell } => self.pick(&value, cell),
+            Event::Pick { value } => self.pick(&value),
             Event::Find { text, kind } => self.look_for(text, kind == "text"),
             Event::FindEnd => {
                 self.search = None;
@@ -239,7 +242,10 @@ impl App {
     fn settle(&mut self) -> Update {
         let Some(subject) = self.focus.subject.clone() else { return self.update(None) };
         let Some(at) = self.find(&subject) else { return self.ask(subject) };
-        let error = self.opened[at].load(self.focus.platform, &self.focus.host).err();
+        let opened = &mut self.opened[at];
+        let error = opened.load(self.focus.platform, &self.focus.host).err();
+        let loaded = opened.loaded.as_ref();
+        self.related = Related::new(&opened.document, loaded, self.focus.selection);
         if let Some(other) =
             self.focus.with.clone().filter(|other| self.find(&other.subject).is_none())
         {

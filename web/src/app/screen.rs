@@ -4,7 +4,6 @@ use maud::{Markup, html};
 
 use super::{App, Update};
 use crate::model::focus::Pane;
-use crate::model::related::Related;
 use crate::model::window::{List, ROW};
 use crate::view::{self, View};
 
@@ -58,7 +57,7 @@ impl App {
             picture: &opened.picture,
             findings: &opened.findings,
             focus: &self.focus,
-            related: Related::new(&opened.document, loaded, self.focus.selection),
+            related: self.related,
             filter: self.filtered.filter(),
             shown: self.filtered.shown(),
             shown_is_incomplete: self.filtered.is_incomplete(&opened.document),
@@ -139,9 +138,11 @@ fn regions(view: View<'_>) -> Vec<(&'static str, Markup)> {
         Pane::Hex => (
             view::hex(),
             vec![
+                ("sides", view::hex_sides(view)),
                 ("ends", view::hex_ends(view)),
                 ("hits", view::hex_hits(view)),
                 ("rows", view::hex_rows(view)),
+                ("legend", view::hex_legend(view)),
             ],
         ),
         Pane::Host => (view::host(view), vec![]),

@@ -75,7 +75,7 @@ pub(super) fn copy(value: u64) -> Markup {
 
 /// Copies a short text.
 pub(super) fn copy_text(text: &str) -> Markup {
-    html! { button.copy type="button" data-copy=(text) aria-label={ "Copy " (text) } title={ "Copy " (text) } { "⧉" } }
+    html! { button.copy type="button" data-copy=(text) aria-label={ "Copy " (text) } title={ "Copy " (text) } {} }
 }
 
 /// Colour and letter of a kind of memory.
