@@ -94,7 +94,7 @@ pub(super) fn count(number: u64, what: &str) -> String {
 /// An empty box that is so many pixels high: a drawing without anything in it,
 /// for the page allows no style in its markup.
 pub(super) fn space(pixels: u64) -> Markup {
-    html! { @if pixels > 0 { svg.space width="1" height=(pixels) aria-hidden="true" {} } }
+    html! { @if pixels > 0 { svg.blank width="1" height=(pixels) aria-hidden="true" {} } }
 }
 
 #[cfg(test)]
