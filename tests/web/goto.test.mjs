@@ -49,6 +49,7 @@ test('the dialog lists the forms, and what is no place gets a sentence', async (
   await web.screenshot('goto-360');
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.keyboard.press('Escape');
+  await page.waitForSelector('#go-to:not([open])', { state: 'attached' });
   const before = page.url();
   for (const [entry, sentence] of [
     ['nowhere', /“nowhere” is not a place/],
