@@ -11,7 +11,7 @@ let worker;
 function start() {
   worker = new Worker('worker.js');
   worker.onmessage = ({ data }) => {
-    if (data.update) show(JSON.parse(data.update), data.number);
+    if (data.update) show(JSON.parse(data.update), data.number, data.action);
     else if (data.download) save(data.download, data.name);
     else restart(data.stopped);
   };
@@ -69,7 +69,7 @@ function say(sentence) {
   message.textContent = sentence;
 }
 
-function show(update, number) {
+function show(update, number, action) {
   if (!update.working) {
     progress(null);
   } else if (shownProgress.hidden) {
@@ -77,7 +77,8 @@ function show(update, number) {
   } else {
     progress(update.working);
   }
-  if (update.error || !update.working) say(update.error ?? '');
+  // A sentence stays until a person does something else.
+  if (update.error || !(update.working || action === 'scroll')) say(update.error ?? '');
   if (!update.regions) return;
   const samePane = document.body.dataset.pane === update.pane;
   for (const [name, markup] of update.regions) put(region(name), markup, samePane);
@@ -182,8 +183,8 @@ document.addEventListener('click', (event) => {
   if (row) {
     const { left, width } = row.getBoundingClientRect();
     const cells = Number(row.dataset.cells);
-    const cell = Math.floor((event.clientX - left) / width * cells);
-    send({ action: 'pick', value: row.dataset.pick, cell: Math.min(Math.max(cell, 0), cells - 1) });
+    const cell = Math.min(Math.max(Math.floor((event.clientX - left) / width * cells), 0), cells - 1);
+    send({ action: 'pick', value: (BigInt(row.dataset.pick) + BigInt(cell)).toString(16) });
   }
   const button = target.closest('button');
   if (button?.dataset.act) send({ action: button.dataset.act, value: button.dataset.value ?? '' });

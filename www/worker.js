@@ -29,7 +29,7 @@ async function handle({ number, ...event }) {
     answer = await fetched(engine, sample);
     sample = JSON.parse(answer).fetch;
   }
-  tell(engine, answer, number);
+  tell(engine, answer, { number, action: event.action });
 }
 
 /** The engine takes text only: what a form has. */
@@ -46,19 +46,19 @@ async function fetched(engine, sample) {
 // Long work goes on behind the events that have arrived meanwhile.
 let waiting = false;
 const next = new MessageChannel();
-next.port1.onmessage = ({ data: number }) => inTurn(async () => {
+next.port1.onmessage = ({ data: event }) => inTurn(async () => {
   waiting = false;
   const engine = await ready;
-  tell(engine, engine.work(SLICE), number);
+  tell(engine, engine.work(SLICE), event);
 });
 
-function tell(engine, answer, number) {
-  postMessage({ update: answer, number });
+function tell(engine, answer, { number, action }) {
+  postMessage({ update: answer, number, action });
   const { working, download: name } = JSON.parse(answer);
   if (name) hand(engine, name);
   if (waiting || !working) return;
   waiting = true;
-  next.port2.postMessage(number);
+  next.port2.postMessage({ number, action });
 }
 
 // A file to take away, in the browser's own storage.

@@ -79,7 +79,7 @@ test('the file itself is saved as it is', async () => {
 });
 
 test('the report shows the same numbers, offline and under its own policy', async () => {
-  for (const name of ['hello-long64', 'parameters', 'relocation', 'overlap']) {
+  for (const name of ['hello-long64', 'parameters', 'relocatable', 'overlap']) {
     await web.visit(`#sample=${name}&pane=processors`).catch(() => null);
     await web.go(`#sample=${name}&pane=export`);
     await page.waitForSelector('[data-value="report"]');

@@ -40,7 +40,8 @@ test('every form leads there, by keyboard alone', async () => {
 });
 
 test('the dialog lists the forms, and what is no place gets a sentence', async () => {
-  await web.visit('#sample=hello-long64');
+  await web.go('#sample=hello-long64&pane=overview');
+  await page.waitForSelector('[data-pane="overview"]');
   await page.keyboard.press('g');
   assert.match(await web.text('#go-to dl'), /file 0x118.*header 12.*rip/);
   await web.screenshot('goto');
@@ -48,6 +49,7 @@ test('the dialog lists the forms, and what is no place gets a sentence', async (
   await web.screenshot('goto-360');
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.keyboard.press('Escape');
+  await page.waitForSelector('#go-to:not([open])', { state: 'attached' });
   const before = page.url();
   for (const [entry, sentence] of [
     ['nowhere', /“nowhere” is not a place/],

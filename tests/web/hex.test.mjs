@@ -63,17 +63,17 @@ test('a byte is followed from the file to the guest and back', async () => {
   await page.waitForSelector('.cells .chosen');
   await click(0x128 + 5);
   await page.waitForURL(/file-offset=0x12d/);
-  assert.match((await web.text('.selected')).replace(/_|⧉/g, ''), /file 0x12d ?= guest 0x1015 ?= linear 0x1015 written by header 1/);
-  await page.locator('.ends .switch a', { hasText: 'Guest' }).click();
+  assert.match((await web.text('.both-ends')), /file 0x12d ?= guest 0x1015 ?= linear 0x1015 written by header 1/);
+  await page.locator('.hex-forms .switch a', { hasText: 'Guest' }).click();
   await page.waitForURL(/guest=0x1015/);
   await page.waitForSelector('.cells .chosen');
   await click(0x1020);
   await page.waitForURL(/guest=0x1020/);
-  await page.locator('.selected a', { hasText: '0x138' }).click();
+  await page.locator('.both-ends a', { hasText: '0x138' }).click();
   await page.waitForURL(/file-offset=0x138/);
   await page.goBack();
   await page.waitForURL(/guest=0x1020/);
-  await page.locator('.selected a', { hasText: 'header 1' }).click();
+  await page.locator('.both-ends a', { hasText: 'header 1' }).click();
   await page.waitForFunction(() => document.querySelectorAll('.cells:not(.letters) .chosen').length > 0);
 });
 
@@ -84,11 +84,13 @@ test('bytes and text are found, one after the other', async () => {
   await page.press('#find', 'Enter');
   await page.waitForSelector('.hit-list a[aria-current]');
   assert.match(await web.text('.hits-head'), /1 place of 49 47 56 4d in the file/);
-  await page.fill('#find', 'hello');
+  // Behind what is selected.
+  await page.fill('#find', 'Hello');
   await page.selectOption('#find-kind', 'text');
-  const at = bytes.indexOf('hello');
+  const at = bytes.indexOf('Hello');
+  assert.ok(at > 0);
   await page.press('#find', 'Enter');
-  if (at >= 0) await page.waitForURL(new RegExp(`file-offset=0x${at.toString(16)}`));
+  await page.waitForURL(new RegExp(`file-offset=0x${at.toString(16)}`));
   await page.fill('#find', 'zz');
   await page.selectOption('#find-kind', 'bytes');
   await page.press('#find', 'Enter');
@@ -96,7 +98,7 @@ test('bytes and text are found, one after the other', async () => {
   assert.match(await web.text('#message'), /“zz” is not bytes/);
   // In guest memory, with the keyboard.
   await web.go('#sample=hello-long64&pane=hex&guest=0x1000');
-  await page.waitForSelector('.ends [aria-current]:text("Guest memory")');
+  await page.waitForSelector('.hex-forms [aria-current]:text("Guest memory")');
   await page.fill('#find', '00 00 00');
   await page.press('#find', 'Enter');
   await page.waitForSelector('.hit-list a[aria-current]');

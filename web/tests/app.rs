@@ -1,10 +1,14 @@
 //! The page's engine as the worker drives it: events in, markup out.
 #![cfg(not(target_arch = "wasm32"))]
 
+use igvm_core::span::Span;
 use igvm_core::x86::Register;
-use igvm_web::app::{App, Event, Update};
+use igvm_web::app::{App, Event, Fields, Update};
+use igvm_web::model::blocks::ByteSource;
+use igvm_web::model::export::Sink;
 use igvm_web::model::focus::{Focus, Pane, Selection, Subject};
 use proptest::prelude::*;
+use serde_json::json;
 
 fn sample(name: &str) -> Vec<u8> {
     (igvm_samples::by_name(name).unwrap().build)()
@@ -129,6 +133,139 @@ fn what_was_open_stays_when_a_file_is_none() {
     assert_eq!(update.fragment.as_deref(), Some("#v=1&sample=hello-long64&pane=overview"));
 }
 
+/// Acts as the page does: with an action and fields of text.
+fn act(app: &mut App, event: serde_json::Value) -> Update {
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let mut fields: Fields = event
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect();
+    let action = fields.remove("action").unwrap();
+    app.act(Event::read(&action, fields).unwrap())
+}
+
+fn opened(name: &str, fragment: &str) -> App {
+    let mut app = App::new();
+    open(&mut app, name, sample(name));
+    app.act(Event::Go { fragment: fragment.into() });
+    app
+}
+
+#[test]
+fn one_goes_where_one_types() {
+    let mut app = opened("hello-long64", "#sample=hello-long64&pane=overview");
+    for (value, end) in [
+        ("0x1000", "&pane=hex&guest=0x1000"),
+        ("file 118", "&pane=hex&file-offset=0x118"),
+        ("0x40", "&pane=hex&file-offset=0x40"),
+        ("header 3", "&pane=hex&header=3"),
+        ("rip", "&pane=processors&register=0.rip"),
+        ("#2", "&pane=headers&header=2"),
+    ] {
+        let update = act(&mut app, json!({ "action": "go-to", "value": value }));
+        assert!(update.fragment.as_ref().unwrap().ends_with(end), "{value}: {update:?}");
+        assert_eq!(update.error, None);
+    }
+    for (value, start) in [
+        ("header 8", "There is no header 8: this file has 0 to 7."),
+        ("file 0xffffff", "The file ends at 0x6118"),
+        ("3.rip", "There is no processor 3"),
+        ("ffff", "“ffff” can be several things"),
+    ] {
+        let update = act(&mut app, json!({ "action": "go-to", "value": value }));
+        assert!(update.error.unwrap().starts_with(start) && update.fragment.is_none(), "{value}");
+    }
+    let nowhere = act(&mut App::new(), json!({ "action": "go-to", "value": "0x1000" }));
+    assert!(nowhere.error.unwrap().starts_with("No file is open"));
+}
+
+#[test]
+fn a_search_goes_to_the_next_place_and_lists_all() {
+    let mut app = opened("hello-long64", "#sample=hello-long64&pane=hex&guest=0x10000");
+    let find = json!({ "action": "find", "kind": "text", "text": "Hello" });
+    let mut update = act(&mut app, find);
+    while update.working.is_some() {
+        update = app.work(|| true);
+    }
+    assert!(markup(&update, "hits").contains("1 place"), "{update:?}");
+    let file = sample("hello-long64");
+    let at = file.windows(5).position(|bytes| bytes == b"Hello").unwrap() as u64;
+    // 0x10000 is the last page of the file's data but one.
+    let gpa = at - 0x4118 + 0x1_0000;
+    let update = app.act(Event::Cancel);
+    assert!(update.selected);
+    let again = act(&mut app, json!({ "action": "pick", "value": format!("{gpa:x}") }));
+    assert_eq!(again.regions, [], "it is selected already");
+    let bad = act(&mut app, json!({ "action": "find", "kind": "bytes", "text": "xy" }));
+    assert!(bad.error.unwrap().contains("is not bytes"));
+    let end = act(&mut app, json!({ "action": "find-end" }));
+    assert_eq!(markup(&end, "hits"), "");
+}
+
+#[test]
+fn a_long_list_is_scrolled_by_the_pixel() {
+    let mut app = App::new();
+    let mut bytes = sample("hello-long64");
+    bytes.resize(64 << 20, 0x5a);
+    open(&mut app, "large", bytes);
+    app.act(Event::Go { fragment: "#sample=large&pane=hex".into() });
+    for top in (0..4000).step_by(200) {
+        let update = app.act(Event::Scroll { top, height: 600 });
+        assert_eq!(update.scroll, None);
+        // Few rows, the first of them a few before what is seen.
+        assert!(markup(&update, "rows").matches("<li").count() < 100);
+    }
+    let update = app.act(Event::Scroll { top: 8_000_000, height: 600 });
+    assert!(markup(&update, "rows").contains("0x03ff<i></i>fff0"));
+}
+
+/// Keeps what it is given.
+#[derive(Default)]
+struct Whole(Vec<u8>);
+
+impl Sink for Whole {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+    }
+    fn file(&mut self, source: &dyn ByteSource, span: Span) {
+        let start = self.0.len();
+        self.0.resize(start + span.len as usize, 0);
+        assert!(source.read(span.start, &mut self.0[start..]));
+    }
+    fn zeroes(&mut self, len: u64) {
+        self.0.resize(self.0.len() + len as usize, 0);
+    }
+}
+
+#[test]
+fn what_is_taken_away_has_a_name_and_its_bytes() {
+    let mut app = opened("hello-long64", "#sample=hello-long64&pane=export");
+    let mut taken = |event| {
+        let name = act(&mut app, event).download.unwrap();
+        let mut sink = Whole::default();
+        app.export(&mut sink).unwrap();
+        assert!(app.export(&mut sink).is_err(), "once");
+        (name, sink.0)
+    };
+    let (name, bytes) = taken(json!({ "action": "export", "value": "file" }));
+    assert!(name == "hello-long64.igvm" && bytes == sample("hello-long64"));
+    let memory = json!({ "action": "export-memory", "address": "0xfff", "length": "3" });
+    assert_eq!(taken(memory), ("hello-long64-0xfff.bin".into(), vec![0, 3, 0x20]));
+    let (name, json) = taken(json!({ "action": "export", "value": "json" }));
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert!(name == "hello-long64.json" && json["state"]["startable"] == true);
+    let (name, report) = taken(json!({ "action": "export", "value": "report" }));
+    let report = String::from_utf8(report).unwrap();
+    assert_eq!(name, "hello-long64.html");
+    for hostile in ["<script", "<a ", " src=", " style=", "onclick"] {
+        assert!(!report.contains(hostile), "{hostile}");
+    }
+    let refused = json!({ "action": "export-memory", "address": "0", "length": "8G" });
+    assert!(act(&mut app, refused).error.unwrap().starts_with("At most 4 GiB"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
@@ -148,6 +285,13 @@ proptest! {
             for focus in focuses("damaged") {
                 prop_assert!(is_plain(&go(&mut app, &focus)));
             }
+            for value in ["json", "report"] {
+                act(&mut app, json!({ "action": "export", "value": value }));
+                prop_assert!(app.export(&mut Whole::default()).is_ok());
+            }
+            act(&mut app, json!({ "action": "export-memory", "address": "0", "length": "1M" }));
+            let _ = app.export(&mut Whole::default());
+            act(&mut app, json!({ "action": "find", "kind": "bytes", "text": "00" }));
         }
     }
 
@@ -285,7 +429,7 @@ fn a_long_comparison_shows_its_progress_and_can_be_cancelled() {
     let name = Subject::File("yesterday".into());
     let update = app.open(name, bytes.len() as u64, Box::new(bytes));
     let working = update.working.as_ref().unwrap();
-    assert!(working.what == "Comparing" && working.part > 0.0 && working.part < 1.0);
+    assert!(working.what == "Comparing" && working.part > 0 && working.part < 1000);
     assert!(markup(&update, "pane").contains("Comparing."));
     let update = app.act(Event::Cancel);
     assert!(update.working.is_none());

@@ -63,10 +63,10 @@ impl App {
     }
 
     /// A byte was clicked.
-    pub(super) fn pick(&mut self, row: &str, cell: u64) -> Update {
+    pub(super) fn pick(&mut self, address: &str) -> Update {
         let place = Place::of(self.focus.selection);
-        match view::picked(place, row, cell) {
-            Some(selection) => self.move_to(self.focus.on(selection)),
+        match goto::address(address) {
+            Some(at) => self.move_to(self.focus.on(place.selection(at))),
             None => self.update(None),
         }
     }

@@ -49,12 +49,10 @@ pub enum Event {
         /// What was typed.
         value: String,
     },
-    /// A byte of a row was chosen.
+    /// A byte of those that are shown was chosen.
     Pick {
-        /// The address of the first.
+        /// Its address.
         value: String,
-        /// How many bytes further.
-        cell: u64,
     },
     /// Looks for bytes, where bytes are shown.
     Find {
@@ -97,7 +95,7 @@ impl Event {
     pub fn read(action: &str, mut fields: Fields) -> Option<Self> {
         let number = |text: &String| text.split('.').next()?.parse().ok();
         let numbers = |name: &str| fields.get(name).and_then(number).unwrap_or(0);
-        let (top, height, cell) = (numbers("top"), numbers("height"), numbers("cell"));
+        let (top, height) = (numbers("top"), numbers("height"));
         let mut text = |name: &str| fields.remove(name).unwrap_or_default();
         Some(match action {
             "go" => Self::Go { fragment: text("fragment") },
@@ -108,7 +106,7 @@ impl Event {
             "translate" => Self::Translate { address: text("address") },
             "missing" => Self::Missing { name: text("name") },
             "go-to" => Self::GoTo { value: text("value") },
-            "pick" => Self::Pick { value: text("value"), cell },
+            "pick" => Self::Pick { value: text("value") },
             "find" => Self::Find { text: text("text"), kind: text("kind") },
             "find-end" => Self::FindEnd,
             "export" => Self::Export { value: text("value") },

@@ -20,6 +20,7 @@ use crate::model::hex::Place;
 use crate::model::host_form::{self, HostForm};
 use crate::model::opened::Opened;
 use crate::model::paging::typed_address;
+use crate::model::related::Related;
 use crate::model::search::Search;
 use crate::model::window::Viewport;
 
@@ -35,6 +36,8 @@ pub struct App {
     focus: Focus,
     /// In the order they were opened.
     opened: Vec<Opened>,
+    /// What belongs to the selection, found once.
+    related: Related,
     filtered: Filtered,
     /// What is looked for in the bytes, and whether the first place was shown.
     search: Option<Search>,
@@ -160,7 +163,7 @@ impl App {
             }
             Event::Translate { address } => self.translate(&address),
             Event::GoTo { value } => self.go_to(&value),
-            Event::Pick { value, cell } => self.pick(&value, cell),
+            Event::Pick { value } => self.pick(&value),
             Event::Find { text, kind } => self.look_for(text, kind == "text"),
             Event::FindEnd => {
                 self.search = None;
@@ -362,9 +365,12 @@ impl App {
     fn settle(&mut self) -> Update {
         let Some(subject) = self.focus.subject.clone() else { return self.update(None) };
         let Some(at) = self.find(&subject) else { return self.ask(subject) };
-        let error = self.opened[at].load(self.focus.platform, &self.focus.host).err();
+        let opened = &mut self.opened[at];
+        let error = opened.load(self.focus.platform, &self.focus.host).err();
+        opened.zoom(self.focus.zoom);
+        let loaded = opened.loaded.as_ref();
+        self.related = Related::new(&opened.document, loaded, &self.focus);
         self.compare();
-        self.opened[at].zoom(self.focus.zoom);
         if let Some(other) =
             self.focus.with.clone().filter(|other| self.find(&other.subject).is_none())
         {

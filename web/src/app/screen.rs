@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use super::{App, Update};
 use crate::model::changes::Changes;
 use crate::model::focus::Pane;
-use crate::model::related::Related;
 use crate::model::window::{List, ROW};
 use crate::view::{self, View};
 
@@ -61,7 +60,7 @@ impl App {
             zoomed: opened.zoomed(),
             findings: &opened.findings,
             focus: &self.focus,
-            related: Related::new(&opened.document, loaded, &self.focus),
+            related: self.related,
             filter: self.filtered.filter(),
             shown: self.filtered.shown(),
             shown_is_incomplete: self.filtered.is_incomplete(&opened.document),
@@ -148,9 +147,11 @@ fn regions(view: View<'_>) -> Vec<(&'static str, Markup)> {
         Pane::Hex => (
             view::hex(),
             vec![
+                ("sides", view::hex_sides(view)),
                 ("ends", view::hex_ends(view)),
                 ("hits", view::hex_hits(view)),
                 ("rows", view::hex_rows(view)),
+                ("legend", view::hex_legend(view)),
             ],
         ),
         Pane::Host => (view::host(view), vec![]),

@@ -36,7 +36,7 @@ pub fn qemu(host: &HostDescription, file: &str) -> String {
 /// `256M`: the largest unit without a rest.
 fn size(bytes: u64) -> String {
     let units = [(30, 'G'), (20, 'M'), (10, 'K')];
-    let unit = units.into_iter().find(|(shift, _)| bytes % (1 << shift) == 0);
+    let unit = units.into_iter().find(|(shift, _)| bytes.is_multiple_of(1 << shift));
     unit.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))
 }
 

@@ -6,6 +6,7 @@ use igvm_core::span::Span;
 use maud::{Markup, html};
 
 use super::View;
+use super::overview::sentence;
 use super::parts::{count, header};
 use crate::model::command;
 use crate::model::focus::{Pane, Subject};
@@ -58,7 +59,11 @@ fn line(name: &str, id: &str, text: &str) -> Markup {
     html! {
         div.command {
             h3 { (name) }
-            pre tabindex="0" { code id=(id) { (text) } }
+            pre tabindex="0" {
+                code id=(id) {
+                    @for (at, word) in text.split(' ').enumerate() { @if at > 0 { " " } span { (word) } }
+                }
+            }
             button type="button" data-copy-of=(id) data-copy="" aria-label={ "Copy the line for " (name) } { "Copy" }
         }
     }
@@ -75,7 +80,7 @@ fn qemu_notes(view: View<'_>) -> Markup {
             @if !host.relocations.is_empty() { li { "QEMU relocates nothing." } }
             @for finding in notes.iter().take(NOTES_SHOWN) {
                 li.refuses[finding.sentence.contains("refuses")] {
-                    (finding.sentence) @if let Some(index) = finding.header { " (" (header(&view.focus.in_pane(Pane::Headers), index)) ")" }
+                    (sentence(&finding.sentence)) @if let Some(index) = finding.header { " (" (header(&view.focus.in_pane(Pane::Headers), index)) ")" }
                 }
             }
             @if notes.len() > NOTES_SHOWN { li { "and " (count((notes.len() - NOTES_SHOWN) as u64, "more difference")) } }

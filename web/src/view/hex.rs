@@ -26,8 +26,8 @@ const HITS_AT_ONCE: usize = 50;
 pub fn hex() -> Markup {
     html! {
         div.hex-head {
-            div.ends data-region="ends" {}
             div.hex-forms {
+                div data-region="sides" {}
                 form.find data-action="find" role="search" {
                     input #find type="search" name="text" placeholder="de ad be ef" aria-label="Find bytes or text" autocomplete="off" spellcheck="false" maxlength="1000";
                     select #find-kind name="kind" aria-label="What is typed" {
@@ -41,16 +41,18 @@ pub fn hex() -> Markup {
                     button { "Go" }
                 }
             }
+            p.both-ends data-region="ends" role="status" {}
             div.hits data-region="hits" {}
         }
         div.scroller #scroller tabindex="0" role="region" aria-label="Bytes" {
             ol.rows.hex data-region="rows" {}
         }
+        ul.byte-legend data-region="legend" aria-label="Colours" {}
     }
 }
 
-/// Which bytes are shown, and what is selected at both ends.
-pub fn hex_ends(view: View<'_>) -> Markup {
+/// Which bytes are shown; the other ones are those at the other end.
+pub fn hex_sides(view: View<'_>) -> Markup {
     let shown = Place::of(view.focus.selection);
     let (of_file, of_guest) = (view.related.file, view.related.guest);
     let first = || Some(view.loaded?.extents(Space::Guest).next()?.span.start);
@@ -64,13 +66,11 @@ pub fn hex_ends(view: View<'_>) -> Markup {
                     aria-current=[(shown == Place::Guest).then_some("true")] { "Guest memory" }
             }
         }
-        p.selected role="status" { (selected(view)) }
-        (legend(shown))
     }
 }
 
 /// The selection: file, guest, linear, and who wrote it.
-fn selected(view: View<'_>) -> Markup {
+pub fn hex_ends(view: View<'_>) -> Markup {
     let related = view.related;
     let focus = view.focus;
     let seen = related.linear.or_else(|| super::inspector::identity(view));
@@ -94,15 +94,14 @@ fn longer(span: Span) -> Markup {
     html! { @if span.len > 1 { span.dim { "–" (number(span.end().saturating_sub(1))) } } }
 }
 
-fn legend(shown: Place) -> Markup {
+/// What the colours mean.
+pub fn hex_legend(view: View<'_>) -> Markup {
     let file = [Part::Fixed, Part::Header(0), Part::Padding, Part::Data, Part::Unexplained];
     let guest = [Kind::File, Kind::Zero, Kind::Parameter, Kind::Fixup];
     html! {
-        ul.byte-legend aria-label="Colours" {
-            @match shown {
-                Place::File => @for part in file { li title=(part.meaning()) { i class=(part.class()) { "00" } " " (short(part)) } },
-                Place::Guest => @for kind in guest { li title=(kind.meaning()) { i class=(class_of(kind)) { "00" } " " (kind.name()) } },
-            }
+        @match Place::of(view.focus.selection) {
+            Place::File => @for part in file { li title=(part.meaning()) { i class=(part.class()) { "00" } " " (short(part)) } },
+            Place::Guest => @for kind in guest { li title=(kind.meaning()) { i class=(class_of(kind)) { "00" } " " (kind.name()) } },
         }
     }
 }
@@ -416,10 +415,4 @@ fn letters(bytes: &Bytes, range: Range<usize>) -> Markup {
 /// An address in a column: as wide as most are.
 fn address(at: u64) -> Markup {
     super::parts::wide_hex(at, if at > u64::from(u32::MAX) { 8 } else { 4 })
-}
-
-/// The selection that a click on a byte makes.
-pub fn picked(place: Place, row: &str, cell: u64) -> Option<Selection> {
-    let at = crate::model::goto::address(row)?;
-    Some(place.selection(at.checked_add(cell)?))
 }

@@ -44,7 +44,7 @@ pub use export::export;
 pub use gallery::{Card, gallery};
 pub use goto::places;
 pub use headers::{header_list, header_row_of, header_rows, headers};
-pub use hex::{hex, hex_ends, hex_hits, hex_list, hex_row_of, hex_rows, picked};
+pub use hex::{hex, hex_ends, hex_hits, hex_legend, hex_list, hex_row_of, hex_rows, hex_sides};
 pub use host::host;
 pub use inspector::inspector;
 pub use map::{horizontal, vertical};

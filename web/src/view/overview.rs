@@ -380,7 +380,7 @@ fn one_finding(view: View<'_>, finding: &FindingView) -> Markup {
 }
 
 /// With a full stop, and with a capital unless a register comes first.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let first_word = text.split_whitespace().next().unwrap_or("");
     let mut letters = text.chars();
     match letters.next() {

@@ -75,7 +75,7 @@ pub(super) fn copy(value: u64) -> Markup {
 
 /// Copies a short text.
 pub(super) fn copy_text(text: &str) -> Markup {
-    html! { button.copy type="button" data-copy=(text) aria-label={ "Copy " (text) } title={ "Copy " (text) } { "⧉" } }
+    html! { button.copy type="button" data-copy=(text) aria-label={ "Copy " (text) } title={ "Copy " (text) } {} }
 }
 
 /// Colour and letter of a kind of memory.
@@ -99,7 +99,7 @@ pub(super) fn count(number: u64, what: &str) -> String {
 /// An empty box that is so many pixels high: a drawing without anything in it,
 /// for the page allows no style in its markup.
 pub(super) fn space(pixels: u64) -> Markup {
-    html! { @if pixels > 0 { svg.space width="1" height=(pixels) aria-hidden="true" {} } }
+    html! { @if pixels > 0 { svg.blank width="1" height=(pixels) aria-hidden="true" {} } }
 }
 
 #[cfg(test)]
