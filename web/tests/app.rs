@@ -142,7 +142,7 @@ fn act(app: &mut App, event: serde_json::Value) -> Update {
         .iter()
         .map(|(name, value)| (name.clone(), text(value)))
         .collect();
-    let action = fields.remove("action").unwrap();
+    let action = fields.take("action").unwrap();
     app.act(Event::read(&action, fields).unwrap())
 }
 

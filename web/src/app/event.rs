@@ -93,10 +93,10 @@ impl Event {
     /// Reads an event: the name of the action, in the page's markup too, and
     /// its fields. `None` for an action that there is not.
     pub fn read(action: &str, mut fields: Fields) -> Option<Self> {
-        let number = |text: &String| text.split('.').next()?.parse().ok();
+        let number = |text: &str| text.split('.').next()?.parse().ok();
         let numbers = |name: &str| fields.get(name).and_then(number).unwrap_or(0);
         let (top, height) = (numbers("top"), numbers("height"));
-        let mut text = |name: &str| fields.remove(name).unwrap_or_default();
+        let mut text = |name: &str| fields.take(name).unwrap_or_default();
         Some(match action {
             "go" => Self::Go { fragment: text("fragment") },
             "scroll" => Self::Scroll { top, height },

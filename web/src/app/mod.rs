@@ -4,7 +4,6 @@ mod bytes;
 mod event;
 mod screen;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 pub use event::{Event, Fields, Update, Working};
@@ -51,7 +50,7 @@ pub struct App {
     comparison: Option<Comparison>,
     viewport: Viewport,
     /// The regions as the page has them.
-    sent: BTreeMap<&'static str, String>,
+    sent: Vec<(&'static str, String)>,
 }
 
 impl App {

@@ -113,15 +113,16 @@ impl App {
         };
         for (name, markup) in regions {
             let markup = markup.into_string();
-            if self.sent.get(name) == Some(&markup) {
+            if self.sent.iter().any(|(sent, before)| *sent == name && *before == markup) {
                 continue;
             }
             if name == "pane" {
                 // The others stand inside, and the list starts anew.
-                self.sent.retain(|name, _| OUTER.contains(name));
+                self.sent.retain(|(name, _)| OUTER.contains(name));
                 update.scroll = Some(self.viewport.bar);
             }
-            self.sent.insert(name, markup.clone());
+            self.sent.retain(|(sent, _)| *sent != name);
+            self.sent.push((name, markup.clone()));
             update.regions.push((name, markup));
         }
         update

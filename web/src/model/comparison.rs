@@ -1,7 +1,5 @@
 //! Two files, or one for two platforms, compared in steps.
 
-use std::collections::BTreeMap;
-
 use igvm_analysis::diff::{
     Bounded, FileSide, HeaderDiff, HeadersReport, MachineSide, MemoryDiff, MemoryReport,
     RegistersReport,
@@ -305,18 +303,21 @@ fn load(about: &About, other: &Opened) -> Result<Option<Loaded>, String> {
 /// The findings that `others` do not have, each as often as it is more often
 /// here.
 fn without(findings: &[FindingView], others: &[FindingView]) -> Vec<FindingView> {
-    let mut left: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for other in others {
-        *left.entry((other.rule, &other.sentence)).or_default() += 1;
+    fn key(finding: &FindingView) -> (&str, &str) {
+        (finding.rule, &finding.sentence)
     }
-    let mut new = Vec::new();
-    for finding in findings {
-        match left.get_mut(&(finding.rule, &*finding.sentence)) {
-            Some(number) if *number > 0 => *number -= 1,
-            _ => new.push(finding.clone()),
-        }
-    }
-    new
+    let mut left: Vec<(&str, &str)> = others.iter().map(key).collect();
+    left.sort_unstable();
+    // How many of the equal ones that start here have found their like.
+    let mut used = vec![0; left.len()];
+    let mut is_new = |finding: &&FindingView| {
+        let first = left.partition_point(|other| *other < key(finding));
+        let Some(used) = used.get_mut(first) else { return true };
+        let next = first + *used;
+        *used += 1;
+        left.get(next) != Some(&key(finding))
+    };
+    findings.iter().filter(|finding| is_new(finding)).cloned().collect()
 }
 
 /// How many things a list keeps to itself.

@@ -1,7 +1,5 @@
 //! Which headers are shown.
 
-use std::collections::BTreeMap;
-
 use igvm_analysis::report::summary;
 use igvm_core::file::Header;
 use igvm_core::wire::kind_name;
@@ -108,14 +106,22 @@ fn line(document: &Document, header: &Header<'_>) -> String {
     format!("{} {:#x} {name} {}", header.index, header.raw.offset, summary(header, data))
 }
 
-/// The types that a file has, and how often.
-pub fn kinds(document: &Document) -> BTreeMap<u32, u32> {
-    let mut kinds = BTreeMap::new();
+/// The types that a file has, in order, and how often. There are few.
+pub fn kinds(document: &Document) -> Vec<(u32, u32)> {
+    let mut kinds: Vec<(u32, u32)> = Vec::new();
     for header in document.file().headers() {
-        *kinds.entry(header.typ().0).or_default() += 1;
+        let kind = header.typ().0;
+        match kinds.binary_search_by_key(&kind, |(kind, _)| *kind) {
+            Ok(at) => kinds[at].1 += 1,
+            Err(at) if kinds.len() < KINDS_MAX => kinds.insert(at, (kind, 1)),
+            Err(_) => {}
+        }
     }
     kinds
 }
+
+/// More types than there are; a file of random bytes can have any number.
+const KINDS_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -148,6 +154,7 @@ mod tests {
             let value = document.header(index).unwrap().value();
             assert!(matches!(value, Value::SupportedPlatform(_)));
         }
-        assert_eq!(kinds(&document).values().sum::<u32>(), document.header_count());
+        let counted: u32 = kinds(&document).iter().map(|(_, number)| number).sum();
+        assert_eq!(counted, document.header_count());
     }
 }

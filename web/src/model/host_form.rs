@@ -1,8 +1,6 @@
 //! The form that describes the host: what was typed, and what is wrong with
 //! it.
 
-use std::collections::BTreeMap;
-
 use igvm_analysis::host::{HostDescription, HostError, HostTables};
 use igvm_analysis::number::{number, size};
 use igvm_core::file::Header;
@@ -20,8 +18,39 @@ const REGIONS_MAX: usize = 64;
 /// Bytes of a field that are looked at.
 const FIELD_MAX: usize = 16 << 10;
 
-/// The fields as they were typed, by name.
-pub type Fields = BTreeMap<String, String>;
+/// Text by name: the fields of a form, as they were typed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// The text of this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+
+    /// Sets the text of a name.
+    pub fn set(&mut self, name: &str, text: String) {
+        self.take(name);
+        self.0.push((name.to_owned(), text));
+    }
+
+    /// Takes the text of a name away.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(String, String)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
 
 /// A form that describes no host yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,7 +58,7 @@ pub struct HostForm {
     /// What was typed.
     pub fields: Fields,
     /// What is wrong, by field.
-    pub errors: BTreeMap<String, String>,
+    pub errors: Fields,
 }
 
 /// A region that the host may place elsewhere.
@@ -58,17 +87,17 @@ impl Movable {
 /// The form with a sentence beside each field that is wrong.
 pub fn read(fields: Fields, regions: &[Movable]) -> Result<HostDescription, HostForm> {
     let usual = HostDescription::default();
-    let mut errors = BTreeMap::new();
+    let mut errors = Fields::default();
     let field = |name: &str| fields.get(name).map_or("", |text| text.trim());
     let mut take = |name: &str, usual: u64, read: fn(&str) -> Result<u64, String>| match field(name)
     {
         "" => usual,
         text if text.len() > FIELD_MAX => {
-            errors.insert(name.to_owned(), "this is too long".to_owned());
+            errors.set(name, "this is too long".to_owned());
             usual
         }
         text => read(text).unwrap_or_else(|error| {
-            errors.insert(name.to_owned(), error);
+            errors.set(name, error);
             usual
         }),
     };
@@ -85,7 +114,7 @@ pub fn read(fields: Fields, regions: &[Movable]) -> Result<HostDescription, Host
         processors: u32::try_from(processors).unwrap_or(u32::MAX),
         memory,
         // As it was typed: spaces at its ends are the guest's, too.
-        command_line: fields.get("append").cloned().unwrap_or_default(),
+        command_line: fields.get("append").unwrap_or_default().to_owned(),
         required_memory: match field("required-memory") {
             "fail" => RequiredMemoryPolicy::Fail,
             _ => RequiredMemoryPolicy::Create,
@@ -93,10 +122,12 @@ pub fn read(fields: Fields, regions: &[Movable]) -> Result<HostDescription, Host
         relocations,
     };
     if host.command_line.len() > FIELD_MAX {
-        errors.insert("append".to_owned(), "this is too long for a link".to_owned());
+        errors.set("append", "this is too long for a link".to_owned());
     }
-    if let Some((name, error)) = complaints(&host) {
-        errors.entry(name.to_owned()).or_insert(error);
+    if let Some((name, error)) = complaints(&host)
+        && errors.get(name).is_none()
+    {
+        errors.set(name, error);
     }
     if errors.is_empty() { Ok(host) } else { Err(HostForm { fields, errors }) }
 }
@@ -169,13 +200,16 @@ mod tests {
         assert_eq!((host.processors, host.memory), (4, 8 << 30));
         assert_eq!(host.command_line, " quiet");
         assert_eq!(host.relocations, [Relocation { from: 0x20_0000, to: 0x4000_0000 }]);
-        assert_eq!(read(Fields::new(), &[REGION]), Ok(HostDescription::default()));
+        assert_eq!(read(Fields::default(), &[REGION]), Ok(HostDescription::default()));
 
         let wrong = [("cpus", "0"), ("memory", "lots"), ("relocate-0x200000", "up")];
         let form = read(fields(&wrong), &[REGION]).unwrap_err();
-        assert_eq!(form.errors.keys().collect::<Vec<_>>(), ["cpus", "memory", "relocate-0x200000"]);
+        assert_eq!(
+            form.errors.0.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            ["cpus", "memory", "relocate-0x200000"]
+        );
         let form = read(fields(&[("append", "é")]), &[]).unwrap_err();
-        assert!(form.errors["append"].contains("ASCII"));
+        assert!(form.errors.get("append").unwrap().contains("ASCII"));
     }
 
     proptest! {

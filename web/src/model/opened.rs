@@ -1,7 +1,6 @@
 //! An opened file and what was computed of it.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 
 use igvm_analysis::host::HostDescription;
 use igvm_analysis::report::FindingsReport;
@@ -20,7 +19,7 @@ pub struct Opened {
     /// The file.
     pub document: Document,
     /// The types of header there are, and how often.
-    pub kinds: BTreeMap<u32, u32>,
+    pub kinds: Vec<(u32, u32)>,
     /// What the rule book says, for the host in use.
     pub findings: FindingsReport,
     /// The machine; `None` where there is none to load.

@@ -42,6 +42,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::File,
+        Self::Zero,
+        Self::Parameter,
+        Self::Fixup,
+        Self::Mixed,
+        Self::Required,
+        Self::ErrorRange,
+        Self::Overlap,
+        Self::Changed,
+    ];
+
     /// The letter that stands with the colour.
     pub const fn letter(self) -> char {
         match self {
@@ -158,7 +171,7 @@ impl Picture {
                 Some(mark(span.start, span.len, Kind::Overlap))
             })
             .collect();
-        overlaps.sort_by_key(|mark| mark.span);
+        overlaps.sort_unstable_by_key(|mark| mark.span);
         let lanes = [
             extents(Space::Guest, Kind::of),
             extents(Space::Required, |_| Kind::Required),

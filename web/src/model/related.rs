@@ -92,7 +92,7 @@ pub fn guest_range(header: &Header<'_>, loaded: Option<&Loaded>) -> Option<Span>
 fn of_register(loaded: Option<&Loaded>, vp_index: u32, register: Register) -> Related {
     let origin = loaded
         .and_then(|loaded| loaded.processor(vp_index))
-        .and_then(|processor| processor.origins.get(register.name()));
+        .and_then(|processor| processor.origin(register));
     Related {
         header: origin.map(|origin| origin.header),
         guest: None,

@@ -43,12 +43,12 @@ struct Field<'a> {
 impl Field<'_> {
     fn text(&self, name: &str, usual: String) -> String {
         let typed = self.view.host_form.and_then(|form| form.fields.get(name));
-        typed.cloned().unwrap_or(usual)
+        typed.map_or(usual, str::to_owned)
     }
 
     fn error(&self, name: &str) -> Option<&str> {
         match (self.view.host_form, &self.complaint) {
-            (Some(form), _) => form.errors.get(name).map(String::as_str),
+            (Some(form), _) => form.errors.get(name),
             (None, Some((field, error))) if *field == name => Some(error),
             _ => None,
         }

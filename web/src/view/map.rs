@@ -110,9 +110,8 @@ fn told(mark: &Mark) -> String {
 
 /// What the colours on a picture mean.
 pub(super) fn legend(picture: &Picture) -> Markup {
-    let mut kinds: Vec<Kind> = picture.marks.iter().map(|mark| mark.kind).collect();
-    kinds.sort();
-    kinds.dedup();
+    let is_there = |kind: &Kind| picture.marks.iter().any(|mark| mark.kind == *kind);
+    let kinds = Kind::ALL.into_iter().filter(is_there);
     html! {
         ul.legend {
             @for kind in kinds { li { (super::parts::chip(kind)) " " (kind.meaning()) } }

@@ -22,7 +22,6 @@ mod report;
 mod told;
 
 use igvm_analysis::report::FindingsReport;
-use std::collections::BTreeMap;
 
 use crate::model::changes::Changes;
 use crate::model::comparison::Comparison;
@@ -80,7 +79,7 @@ pub struct View<'a> {
     /// Whether looking for them was cancelled.
     pub shown_is_incomplete: bool,
     /// The types of header there are, and how often.
-    pub kinds: &'a BTreeMap<u32, u32>,
+    pub kinds: &'a [(u32, u32)],
     /// What is looked for in its bytes.
     pub search: Option<&'a Search>,
     /// Every file that is open, this one among them.

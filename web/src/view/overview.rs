@@ -340,12 +340,10 @@ fn list(names: &[String]) -> String {
 /// The findings, worst first.
 pub(super) fn findings(view: View<'_>) -> Markup {
     let report = view.findings;
-    let mut sorted: Vec<&FindingView> = report.findings.iter().collect();
-    sorted.sort_by_key(|finding| match finding.severity.as_str() {
-        "error" => 0,
-        "warning" => 1,
-        _ => 2,
-    });
+    let of = |severity: &'static str| {
+        report.findings.iter().filter(move |finding| finding.severity == severity)
+    };
+    let sorted: Vec<&FindingView> = of("error").chain(of("warning")).chain(of("note")).collect();
     html! {
         h2 { "Findings " span.dim { (report.errors + report.warnings + report.notes) } }
         @if sorted.is_empty() { p { "The whole rule book was tried, and nothing was found." } }

@@ -1,7 +1,5 @@
 //! The processors of a machine.
 
-use std::collections::BTreeMap;
-
 use igvm_core::load::{Origin, Processor, Start};
 use igvm_core::x86::{Mode, Register, RegisterFile, RegisterValue};
 use serde::ser::SerializeMap;
@@ -26,7 +24,8 @@ pub struct ProcessorView {
     #[serde(serialize_with = "registers")]
     pub registers: RegisterFile,
     /// Where the registers that the context sets stand in the file.
-    pub origins: BTreeMap<&'static str, OriginView>,
+    #[serde(serialize_with = "by_name")]
+    pub origins: Vec<(&'static str, OriginView)>,
 }
 
 /// The bytes of a register in the file.
@@ -61,6 +60,21 @@ impl From<&Processor> for ProcessorView {
             origins: origins.collect(),
         }
     }
+}
+
+impl ProcessorView {
+    /// Where a register stands in the file, if the context sets it.
+    pub fn origin(&self, register: Register) -> Option<&OriginView> {
+        let is_it = |(name, _): &&(&str, OriginView)| *name == register.name();
+        self.origins.iter().find(is_it).map(|(_, origin)| origin)
+    }
+}
+
+fn by_name<S: Serializer>(
+    origins: &[(&'static str, OriginView)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(origins.iter().map(|(name, origin)| (name, origin)))
 }
 
 /// A register value as JSON has it.
