@@ -49,6 +49,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod check;
+mod checksum;
 pub mod data;
 pub mod file;
 pub mod load;

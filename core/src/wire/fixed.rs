@@ -8,6 +8,7 @@ use igvm_defs::{
 };
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::checksum::Hasher;
 use crate::span::Span;
 
 /// The fixed header of either version.
@@ -94,7 +95,7 @@ impl FixedHeader {
 
     /// The CRC-32 that belongs into this header for these variable headers.
     pub fn compute_checksum(&self, variable_headers: &[u8]) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
+        let mut hasher = Hasher::new();
         let raw = IGVM_FIXED_HEADER { checksum: 0, ..self.raw };
         hasher.update(raw.as_bytes());
         if let Some((architecture, page_size)) = self.v2 {

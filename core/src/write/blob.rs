@@ -1,5 +1,6 @@
 //! File data, stored once however often it is used.
 
+use crate::checksum::Hasher;
 use crate::write::WriteError;
 
 /// Bytes to store: perhaps a count, some bytes, then zeroes up to a length.
@@ -37,7 +38,7 @@ impl<'a> Blob<'a> {
 
     /// A hash of the bytes, independent of how they are cut into parts.
     fn hash(&self) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
+        let mut hasher = Hasher::new();
         let mut fill = self.len;
         for part in self.parts() {
             hasher.update(part);

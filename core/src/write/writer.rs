@@ -10,6 +10,7 @@ use zerocopy::IntoBytes;
 use super::blob::{Blobs, Slot, Used};
 use super::header::{Encoded, HeaderSpec, file_offset_field};
 use super::{WriteError, blob::Blob};
+use crate::checksum::Hasher;
 use crate::wire::{HeaderSection, TLV_LEN};
 
 /// The format version, with what its fixed header says.
@@ -283,7 +284,7 @@ fn fixed_header(
         fixed.architecture = architecture;
         fixed.page_size = page_size;
     }
-    let mut hasher = crc32fast::Hasher::new();
+    let mut hasher = Hasher::new();
     hasher.update(fixed.as_bytes().get(..len).unwrap_or(&[]));
     hasher.update(headers);
     fixed.checksum = hasher.finalize();
