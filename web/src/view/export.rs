@@ -96,7 +96,7 @@ fn files(view: View<'_>) -> Markup {
         html! { li { button type="button" data-act="export" data-value=(value) { (name) } span { (what) } } }
     };
     html! {
-        ul.files {
+        ul.takeaways {
             (button("report", "Report", &html! { "This page as one HTML document: overview, findings, headers, memory, processors. It needs no network and can be printed." }))
             (button("json", "JSON", &html! {
                 "The whole analysis, as " code { "kvm-runner inspect" } ", " code { "state" } " and " code { "check" } " print it with " code { "--json" } "."

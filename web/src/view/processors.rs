@@ -262,7 +262,7 @@ impl Table<'_> {
             div.table-scroller tabindex="0" role="region" aria-label="Segment registers" {
                 table.segments {
                     thead { tr {
-                        th scope="col" { "" } th scope="col" { "selector" } th scope="col" { "base" }
+                        th scope="col" { "register" } th scope="col" { "selector" } th scope="col" { "base" }
                         th scope="col" { "limit" } th scope="col" { "attributes" } th scope="col" { "meaning" }
                     } }
                     tbody {
