@@ -86,6 +86,7 @@ function show(update, number, action) {
   document.body.dataset.pane = update.pane;
   document.body.dataset.selected = update.selected;
   document.title = update.title;
+  if (update.regions.some(([name]) => name === 'tabs')) showTab();
   const isOutdated = number < moved || location.hash !== address;
   if (update.fragment && update.fragment !== location.hash && !isOutdated) {
     const url = update.fragment === '#' ? location.pathname + location.search : update.fragment;
@@ -98,6 +99,12 @@ function show(update, number, action) {
     if (scroller) scroller.scrollTop = update.scroll;
   }
   measure();
+}
+
+// On a narrow screen the panes do not all fit; the one in use is seen.
+function showTab() {
+  const tab = document.querySelector('.tabs [aria-current]');
+  if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 48;
 }
 
 // Replaces the content of a region; what had the keyboard keeps it.

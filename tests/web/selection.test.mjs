@@ -45,3 +45,17 @@ test('a file is dropped, and what is none leaves it open', async () => {
   assert.match(await web.text('#message'), /photo\.png cannot be shown: not an IGVM file/);
   assert.equal(await web.text('.file-name'), 'mine.igvm');
 });
+
+test('on a narrow screen the pane in use is among the tabs that are seen', async () => {
+  await page.setViewportSize({ width: 360, height: 740 });
+  await web.visit('#sample=hello-long64&pane=export');
+  const seen = async (name) => {
+    const box = await page.locator('.tabs a', { hasText: name }).boundingBox();
+    return box.x >= 0 && box.x + box.width <= 360;
+  };
+  assert.ok(await seen('Export'));
+  assert.ok(!(await seen('Overview')));
+  await page.keyboard.press('1');
+  await page.waitForSelector('body[data-pane="overview"]');
+  assert.ok(await seen('Overview'));
+});
