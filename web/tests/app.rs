@@ -123,6 +123,35 @@ fn a_platform_switches_everything() {
     assert!(error.starts_with("This file cannot be loaded for the platform cca"), "{error}");
 }
 
+/// A file without a machine is not told as something that it is not: neither
+/// the file nor the rule book is to blame for a link to what cannot be.
+#[test]
+fn a_machine_that_cannot_be_says_why_in_every_pane() {
+    for (link, why) in [
+        ("&platform=cca", "cannot be loaded for the platform cca"),
+        ("&cpus=0", "There is no such host"),
+        ("&memory=0x1", "There is no such host"),
+    ] {
+        for pane in ["overview", "memory", "processors", "paging", "code", "export"] {
+            let mut app = App::new();
+            app.act(Event::Go { fragment: format!("#sample=a&pane={pane}&guest=0x1000{link}") });
+            let update = open(&mut app, "a", sample("platforms"));
+            for region in ["pane", "inspector"] {
+                let text = markup(&update, region);
+                assert!(text.contains(why), "{link} {pane} {region}: {text}");
+                assert!(
+                    !text.contains("names no platform") && !text.contains("starts no processor")
+                );
+            }
+        }
+    }
+    let broken = igvm_samples::broken::all().find(|broken| broken.rule == "fixed.checksum");
+    let mut app = App::new();
+    app.act(Event::Go { fragment: "#sample=a&cpus=0".into() });
+    let update = open(&mut app, "a", (broken.unwrap().build)());
+    assert!(!markup(&update, "bar").contains("sound"), "{}", markup(&update, "bar"));
+}
+
 #[test]
 fn what_was_open_stays_when_a_file_is_none() {
     let mut app = App::new();

@@ -275,7 +275,7 @@ pub(super) fn in_words(view: View<'_>) -> Markup {
                  processors are not computed. "
                 (filled(loaded))
             }
-            (None, _) => "The file names no platform, so no loader makes a machine of it. "
+            (None, _) => { "There is no machine. " (view.opened.no_machine) " " }
         }
         (count(view.document.header_count().into(), "header"))
         " describe it"

@@ -3,6 +3,7 @@
 use igvm_core::span::Span;
 use maud::{Markup, html};
 
+use super::View;
 use crate::model::focus::{Focus, Selection};
 use crate::model::picture::Kind;
 
@@ -53,7 +54,7 @@ pub(super) fn guest_span(focus: &Focus, span: Span) -> Markup {
     html! { (guest(focus, span.start)) span.dim { "–" } (hex(span.end().saturating_sub(1))) }
 }
 
-/// A linear address of the boot processor as a link.
+/// A linear address of the processor in focus as a link.
 pub(super) fn linear(focus: &Focus, linear: u64) -> Markup {
     titled(&focus.on(Selection::Linear(linear)), Some("linear address"), &hex(linear))
 }
@@ -86,6 +87,11 @@ pub(super) fn chip(kind: Kind) -> Markup {
 /// The sign of what the host changed.
 pub(super) fn by_host() -> Markup {
     html! { b.by-host title=(Kind::Changed.meaning()) { (Kind::Changed.letter()) } }
+}
+
+/// What a pane says that has no machine to show.
+pub(super) fn no_machine(view: View<'_>) -> Markup {
+    html! { p.empty { "There is no machine. " (view.opened.no_machine) } }
 }
 
 /// "1 page", "3 pages".
