@@ -152,6 +152,28 @@ fn a_machine_that_cannot_be_says_why_in_every_pane() {
     assert!(!markup(&update, "bar").contains("sound"), "{}", markup(&update, "bar"));
 }
 
+/// What x86 registers an ARM processor has is an invention.
+#[test]
+fn a_file_for_other_processors_shows_none() {
+    use igvm_core::defs::{IgvmArchitecture, IgvmPlatformType};
+    use igvm_core::write::{FileBuilder, HeaderSpec, Version};
+    let version = Version::V2 { architecture: IgvmArchitecture::AARCH64, page_size: 0x1000 };
+    let mut file = FileBuilder::new(version);
+    file.push(HeaderSpec::platform(IgvmPlatformType::VSM_ISOLATION, 1)).unwrap();
+    file.push(HeaderSpec::zero_page(0x4000_0000, 1)).unwrap();
+    let bytes = file.finish();
+    for pane in ["processors", "paging", "code"] {
+        for selection in ["guest=0x40000000", "register=0.rip", "linear=0x1000"] {
+            let mut app = App::new();
+            app.act(Event::Go { fragment: format!("#sample=a&pane={pane}&{selection}") });
+            let update = open(&mut app, "a", bytes.clone());
+            let (text, beside) = (markup(&update, "pane"), markup(&update, "inspector"));
+            assert!(text.contains("not a file for x86"), "{pane} {selection}: {text}");
+            assert!(!beside.contains("after reset") && !beside.contains("sees it"), "{beside}");
+        }
+    }
+}
+
 #[test]
 fn what_was_open_stays_when_a_file_is_none() {
     let mut app = App::new();

@@ -5,7 +5,7 @@ use std::fmt;
 use igvm_analysis::host::{HostDescription, HostError, HostTables};
 use igvm_analysis::loaded::KeptMachine;
 use igvm_analysis::report::{FindingsReport, ProcessorView, StateReport};
-use igvm_core::defs::IgvmPlatformType;
+use igvm_core::defs::{IgvmArchitecture, IgvmPlatformType};
 use igvm_core::load::{
     Extent, GuestMemory, Host, LoadError, Machine, Processor, Space, default_platform,
 };
@@ -29,6 +29,8 @@ pub struct Loaded {
     pub entry: Option<Entry>,
     /// How many extents wrote guest memory, and how many bytes.
     pub written: Written,
+    /// Whether its processors are those that are computed: x86-64 ones.
+    pub is_x64: bool,
     kept: KeptMachine,
     host: HostTables,
     /// The start of every [`STRIDE`]th extent of guest memory.
@@ -119,6 +121,7 @@ impl Loaded {
             entry: entry(machine, document, &host),
             written,
             starts,
+            is_x64: document.file().fixed().architecture() == IgvmArchitecture::X64,
             kept,
             host: tables,
         })
@@ -139,9 +142,11 @@ impl Loaded {
         self.host.description()
     }
 
-    /// A processor by number, decoded.
+    /// A processor by number, decoded; none of another architecture, of which
+    /// the x86 registers would be an invention.
     pub fn processor(&self, vp_index: u32) -> Option<&ProcessorView> {
-        self.state.processors.iter().find(|processor| processor.vp_index == vp_index)
+        let all = if self.is_x64 { &self.state.processors[..] } else { &[] };
+        all.iter().find(|processor| processor.vp_index == vp_index)
     }
 
     /// The registers of the processor that starts first.

@@ -9,7 +9,7 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue, bits, paging};
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{chip, copy, file, guest, header, hex, linear, no_machine, wide_hex};
+use super::parts::{chip, copy, file, guest, header, hex, linear, no_machine, no_processor, wide_hex};
 use super::processors::{meaning, width};
 use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::picture::Kind;
@@ -121,11 +121,7 @@ fn of_header(view: View<'_>, index: u32) -> Markup {
 
 fn of_register(view: View<'_>, vp_index: u32, register: Register) -> Markup {
     let Some(processor) = view.loaded.and_then(|loaded| loaded.processor(vp_index)) else {
-        return html! {
-            h2 { (register.name()) }
-            @if view.loaded.is_none() { (no_machine(view)) }
-            @else { p { "This host starts no processor " (vp_index) "." } }
-        };
+        return html! { h2 { (register.name()) } (no_processor(view, vp_index)) };
     };
     let value = processor.registers.get(register);
     let reset = RegisterFile::reset(vp_index == 0).get(register);
@@ -205,8 +201,7 @@ fn of_linear(view: View<'_>, linear: u64) -> Markup {
                 }
                 (steps(view, &walk))
             }
-            None if view.loaded.is_none() => (no_machine(view)),
-            None => p { "There is no processor " (view.focus.vp_index()) " to look through." },
+            None => (no_processor(view, view.focus.vp_index())),
         }
     }
 }

@@ -51,7 +51,10 @@ pub(super) fn guest(focus: &Focus, gpa: u64) -> Markup {
 
 /// A range of guest memory.
 pub(super) fn guest_span(focus: &Focus, span: Span) -> Markup {
-    html! { (guest(focus, span.start)) span.dim { "–" } (hex(span.end().saturating_sub(1))) }
+    html! {
+        (guest(focus, span.start))
+        @if span.is_empty() { ", 0 bytes" } @else { span.dim { "–" } (hex(span.end() - 1)) }
+    }
 }
 
 /// A linear address of the processor in focus as a link.
@@ -92,6 +95,17 @@ pub(super) fn by_host() -> Markup {
 /// What a pane says that has no machine to show.
 pub(super) fn no_machine(view: View<'_>) -> Markup {
     html! { p.empty { "There is no machine. " (view.opened.no_machine) } }
+}
+
+/// What a pane says that has no processor to show.
+pub(super) fn no_processor(view: View<'_>, vp_index: u32) -> Markup {
+    html! {
+        @match view.loaded {
+            None => (no_machine(view)),
+            Some(loaded) if !loaded.is_x64 => p.empty { "This is not a file for x86 processors: what they start with is not computed." },
+            Some(_) => p.empty { "This host starts no processor " (vp_index) "." },
+        }
+    }
 }
 
 /// "1 page", "3 pages".
