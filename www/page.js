@@ -110,16 +110,35 @@ function showTab() {
 // Replaces the content of a region; what had the keyboard keeps it.
 function put(element, markup, keepPlace) {
   if (!element) return;
-  const held = element.contains(document.activeElement) ? document.activeElement : null;
-  const key = held && (held.id || held.getAttribute('href'));
   const { scrollTop } = element;
+  const held = element.contains(document.activeElement) && document.activeElement !== element
+    ? document.activeElement : null;
+  const typing = held && edited === held;
+  edited = typing ? null : edited;
+  const key = held && keyOf(held);
   element.innerHTML = markup;
   element.scrollTop = keepPlace ? scrollTop : 0;
-  if (!key) return;
-  const links = element.querySelectorAll('[id], a[href]');
-  const same = [...links].find((link) => link.id === key || link.getAttribute('href') === key);
+  if (!held) return;
+  const same = [...element.querySelectorAll('[id], a[href], button')].find((other) => keyOf(other) === key);
   (same ?? element.closest('[tabindex]') ?? byId('pane')).focus({ preventScroll: true });
+  if (typing && same) {
+    same.value = held.value;
+    edited = same;
+  }
+  // What was selected is what the next letter replaces.
+  if (same?.setSelectionRange && same.value === held.value && held.selectionStart !== null) {
+    same.setSelectionRange(held.selectionStart, held.selectionEnd);
+  }
 }
+const keyOf = (element) => element.id || element.getAttribute('href') || element.outerHTML;
+
+// The field that is being typed in. An update may put another in its place,
+// and the browser then forgets that it has changed.
+let edited = null;
+document.addEventListener('input', ({ target }) => { edited = target; });
+document.addEventListener('focusout', ({ target }) => {
+  if (edited === target) target.dispatchEvent(new Event('change', { bubbles: true }));
+});
 
 // The list that is scrolled, told to the engine at most once a frame.
 let scrolling = false;
@@ -178,6 +197,7 @@ addEventListener('drop', (event) => {
 // with its value, and some buttons copy.
 document.addEventListener('submit', (event) => {
   const { target } = event;
+  edited = null;
   if (!target.dataset.action) return;
   event.preventDefault();
   send({ action: target.dataset.action, ...Object.fromEntries(new FormData(target)) });
@@ -204,6 +224,7 @@ async function copy(button) {
   setTimeout(() => delete button.dataset.copied, 1200);
 }
 document.addEventListener('change', ({ target }) => {
+  edited = null;
   target.closest('form[data-live]')?.requestSubmit();
   const action = target.dataset.change;
   if (action) send({ action, value: target.type === 'checkbox' ? target.checked : target.value });

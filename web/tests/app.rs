@@ -123,6 +123,57 @@ fn a_platform_switches_everything() {
     assert!(error.starts_with("This file cannot be loaded for the platform cca"), "{error}");
 }
 
+/// A file without a machine is not told as something that it is not: neither
+/// the file nor the rule book is to blame for a link to what cannot be.
+#[test]
+fn a_machine_that_cannot_be_says_why_in_every_pane() {
+    for (link, why) in [
+        ("&platform=cca", "cannot be loaded for the platform cca"),
+        ("&cpus=0", "There is no such host"),
+        ("&memory=0x1", "There is no such host"),
+    ] {
+        for pane in ["overview", "memory", "processors", "paging", "code", "export"] {
+            let mut app = App::new();
+            app.act(Event::Go { fragment: format!("#sample=a&pane={pane}&guest=0x1000{link}") });
+            let update = open(&mut app, "a", sample("platforms"));
+            for region in ["pane", "inspector"] {
+                let text = markup(&update, region);
+                assert!(text.contains(why), "{link} {pane} {region}: {text}");
+                assert!(
+                    !text.contains("names no platform") && !text.contains("starts no processor")
+                );
+            }
+        }
+    }
+    let broken = igvm_samples::broken::all().find(|broken| broken.rule == "fixed.checksum");
+    let mut app = App::new();
+    app.act(Event::Go { fragment: "#sample=a&cpus=0".into() });
+    let update = open(&mut app, "a", (broken.unwrap().build)());
+    assert!(!markup(&update, "bar").contains("sound"), "{}", markup(&update, "bar"));
+}
+
+/// What x86 registers an ARM processor has is an invention.
+#[test]
+fn a_file_for_other_processors_shows_none() {
+    use igvm_core::defs::{IgvmArchitecture, IgvmPlatformType};
+    use igvm_core::write::{FileBuilder, HeaderSpec, Version};
+    let version = Version::V2 { architecture: IgvmArchitecture::AARCH64, page_size: 0x1000 };
+    let mut file = FileBuilder::new(version);
+    file.push(HeaderSpec::platform(IgvmPlatformType::VSM_ISOLATION, 1)).unwrap();
+    file.push(HeaderSpec::zero_page(0x4000_0000, 1)).unwrap();
+    let bytes = file.finish();
+    for pane in ["processors", "paging", "code"] {
+        for selection in ["guest=0x40000000", "register=0.rip", "linear=0x1000"] {
+            let mut app = App::new();
+            app.act(Event::Go { fragment: format!("#sample=a&pane={pane}&{selection}") });
+            let update = open(&mut app, "a", bytes.clone());
+            let (text, beside) = (markup(&update, "pane"), markup(&update, "inspector"));
+            assert!(text.contains("not a file for x86"), "{pane} {selection}: {text}");
+            assert!(!beside.contains("after reset") && !beside.contains("sees it"), "{beside}");
+        }
+    }
+}
+
 #[test]
 fn what_was_open_stays_when_a_file_is_none() {
     let mut app = App::new();

@@ -50,7 +50,7 @@ impl App {
                 Err(format!("There is no processor {vp_index} to look at."))
             }
             Selection::Guest(_) | Selection::Linear(_) if loaded.is_none() => {
-                Err("Without a platform there is no machine, and no memory to go to.".into())
+                Err(format!("There is no machine. {}", opened.no_machine))
             }
             _ => Ok(selection),
         }
@@ -141,7 +141,7 @@ impl App {
             }
             Export::Memory(span) => match loaded {
                 Some(loaded) => export::write_memory(document, loaded, span, sink),
-                None => Err("Without a platform there is no machine, and no memory.".into()),
+                None => Err(format!("There is no machine. {}", view.opened.no_machine)),
             },
         }
     }

@@ -8,7 +8,7 @@ use super::focus::{Pane, Selection};
 pub const FORMS: [(&str, &str); 6] = [
     ("0x1000", "a guest physical address; also: guest 1000"),
     ("file 0x118", "an offset in the file"),
-    ("linear 0x1000", "a linear address, as the first processor sees it"),
+    ("linear 0x1000", "a linear address, as the processor in focus sees it"),
     ("header 12", "a header by number; also: #12"),
     ("rip", "a register of the first processor"),
     ("1.rip", "a register of processor 1"),

@@ -204,10 +204,9 @@ mod tests {
 
         let wrong = [("cpus", "0"), ("memory", "lots"), ("relocate-0x200000", "up")];
         let form = read(fields(&wrong), &[REGION]).unwrap_err();
-        assert_eq!(
-            form.errors.0.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            ["cpus", "memory", "relocate-0x200000"]
-        );
+        let mut named: Vec<&str> = form.errors.0.iter().map(|(name, _)| &**name).collect();
+        named.sort_unstable();
+        assert_eq!(named, ["cpus", "memory", "relocate-0x200000"]);
         let form = read(fields(&[("append", "é")]), &[]).unwrap_err();
         assert!(form.errors.get("append").unwrap().contains("ASCII"));
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use igvm_analysis::host::{HostDescription, HostError, HostTables};
 use igvm_analysis::loaded::KeptMachine;
 use igvm_analysis::report::{FindingsReport, ProcessorView, StateReport};
-use igvm_core::defs::IgvmPlatformType;
+use igvm_core::defs::{IgvmArchitecture, IgvmPlatformType};
 use igvm_core::load::{
     Extent, GuestMemory, Host, LoadError, Machine, Processor, Space, default_platform,
 };
@@ -29,6 +29,8 @@ pub struct Loaded {
     pub entry: Option<Entry>,
     /// How many extents wrote guest memory, and how many bytes.
     pub written: Written,
+    /// Whether its processors are those that are computed: x86-64 ones.
+    pub is_x64: bool,
     kept: KeptMachine,
     host: HostTables,
     /// The start of every [`STRIDE`]th extent of guest memory.
@@ -119,6 +121,7 @@ impl Loaded {
             entry: entry(machine, document, &host),
             written,
             starts,
+            is_x64: document.file().fixed().architecture() == IgvmArchitecture::X64,
             kept,
             host: tables,
         })
@@ -139,9 +142,11 @@ impl Loaded {
         self.host.description()
     }
 
-    /// A processor by number, decoded.
+    /// A processor by number, decoded; none of another architecture, of which
+    /// the x86 registers would be an invention.
     pub fn processor(&self, vp_index: u32) -> Option<&ProcessorView> {
-        self.state.processors.iter().find(|processor| processor.vp_index == vp_index)
+        let all = if self.is_x64 { &self.state.processors[..] } else { &[] };
+        all.iter().find(|processor| processor.vp_index == vp_index)
     }
 
     /// The registers of the processor that starts first.
@@ -246,9 +251,13 @@ pub fn linear_entry(registers: &RegisterFile) -> u64 {
     }
 }
 
-/// The rule book's findings about a document on a host.
+/// The rule book's findings about a document on a host; on the usual one where
+/// there can be no such host, for what is wrong with the file is so still.
 pub fn findings(document: &Document, host: &HostDescription) -> FindingsReport {
-    let Ok(tables) = HostTables::new(host.clone()) else { return FindingsReport::default() };
+    let tables = HostTables::new(host.clone());
+    let Ok(tables) = tables.or_else(|_| HostTables::new(HostDescription::default())) else {
+        return FindingsReport::default();
+    };
     FindingsReport::new(&document.file(), document.data(), &tables.host()).unwrap_or_default()
 }
 

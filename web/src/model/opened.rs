@@ -24,6 +24,8 @@ pub struct Opened {
     pub findings: FindingsReport,
     /// The machine; `None` where there is none to load.
     pub loaded: Option<Loaded>,
+    /// Why there is none, in a sentence.
+    pub no_machine: String,
     /// The picture of that machine.
     pub picture: Picture,
     /// Computed when bytes are looked at.
@@ -43,6 +45,7 @@ impl Opened {
             document,
             findings: FindingsReport::default(),
             loaded: None,
+            no_machine: String::new(),
             picture: Picture::default(),
             data_map: OnceCell::new(),
             guest_rows: OnceCell::new(),
@@ -73,6 +76,7 @@ impl Opened {
         self.guest_rows = OnceCell::new();
         self.zoomed = None;
         let Some(platform) = platform.or_else(|| first_platform(&self.document)) else {
+            self.no_machine = "The file names no platform to load it for.".into();
             return Ok(());
         };
         let loaded = Loaded::new(&self.document, platform, host).map_err(|error| match error {
@@ -81,10 +85,18 @@ impl Opened {
                 format!("This file cannot be loaded for the platform {name}: {error}.")
             }
             NoMachine::Host(error) => format!("There is no such host: {error}."),
-        })?;
-        self.picture = Picture::new(&loaded);
-        self.loaded = Some(loaded);
-        Ok(())
+        });
+        match loaded {
+            Ok(loaded) => {
+                self.picture = Picture::new(&loaded);
+                self.loaded = Some(loaded);
+                Ok(())
+            }
+            Err(error) => {
+                self.no_machine.clone_from(&error);
+                Err(error)
+            }
+        }
     }
 
     /// Where the data of the headers lies in the file.

@@ -5,7 +5,7 @@ use igvm_core::x86::{Mode, Register, RegisterFile};
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{guest, hex};
+use super::parts::{guest, hex, no_processor};
 use crate::model::code::{Eyes, Listing, Row, Stop, What};
 use crate::model::focus::{CodeBits, Focus, Pane, Selection};
 use crate::model::paging::linear_of;
@@ -58,7 +58,7 @@ pub fn code(view: View<'_>) -> Markup {
     let Some((loaded, registers)) =
         view.loaded.and_then(|loaded| Some((loaded, loaded.registers(vp_index)?)))
     else {
-        return html! { p.empty { "This host starts no processor " (vp_index) ", so there is no code to show." } };
+        return no_processor(view, vp_index);
     };
     loaded.with_memory(view.document, |memory| {
         let eyes = Eyes::new(registers, memory, view.focus.code_bits);

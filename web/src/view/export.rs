@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::View;
 use super::overview::sentence;
-use super::parts::{count, header};
+use super::parts::{count, header, no_machine};
 use crate::model::command;
 use crate::model::focus::{Pane, Subject};
 
@@ -109,7 +109,7 @@ fn files(view: View<'_>) -> Markup {
 /// A range of guest memory; that of the selection to begin with.
 fn memory(view: View<'_>) -> Markup {
     let Some(loaded) = view.loaded else {
-        return html! { p { "Without a platform there is no machine, and no memory." } };
+        return no_machine(view);
     };
     let selected = view.related.guest.map(|guest| match guest.len {
         1 => loaded.extent_at(guest.start).map_or(guest, |extent| extent.span),

@@ -9,7 +9,9 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue, bits, paging};
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{chip, copy, file, guest, header, hex, linear, wide_hex};
+use super::parts::{
+    chip, copy, file, guest, header, hex, linear, no_machine, no_processor, wide_hex,
+};
 use super::processors::{meaning, width};
 use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::picture::Kind;
@@ -72,7 +74,7 @@ fn chain(view: View<'_>) -> Markup {
                 @if let Some(seen) = seen {
                     li {
                         span.dim { "linear " } (linear(&pane(Pane::Paging), seen)) (copy(seen))
-                        div.dim { "as the first processor sees it" }
+                        div.dim { "as processor " (focus.vp_index()) " sees it" }
                     }
                 }
                 @if let Some((vp_index, register)) = related.register {
@@ -121,7 +123,7 @@ fn of_header(view: View<'_>, index: u32) -> Markup {
 
 fn of_register(view: View<'_>, vp_index: u32, register: Register) -> Markup {
     let Some(processor) = view.loaded.and_then(|loaded| loaded.processor(vp_index)) else {
-        return html! { h2 { (register.name()) } p { "This host starts no processor " (vp_index) "." } };
+        return html! { h2 { (register.name()) } (no_processor(view, vp_index)) };
     };
     let value = processor.registers.get(register);
     let reset = RegisterFile::reset(vp_index == 0).get(register);
@@ -181,6 +183,7 @@ fn of_guest(view: View<'_>, gpa: u64) -> Markup {
                 }
             }
             None if loaded.is_some_and(|loaded| loaded.is_memory(gpa)) => p { "Memory that no header writes: it reads as zero." },
+            None if loaded.is_none() => (no_machine(view)),
             None => p { "The guest has no memory here." },
         }
     }
@@ -200,7 +203,7 @@ fn of_linear(view: View<'_>, linear: u64) -> Markup {
                 }
                 (steps(view, &walk))
             }
-            None => p { "There is no processor to look through." },
+            None => (no_processor(view, view.focus.vp_index())),
         }
     }
 }

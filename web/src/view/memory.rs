@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::View;
 use super::map::{horizontal, legend};
-use super::parts::{by_host, chip, file, guest_span, header, hex, space};
+use super::parts::{by_host, chip, file, guest_span, header, hex, no_machine, space};
 use crate::model::focus::Selection;
 use crate::model::machine::Loaded;
 use crate::model::picture::{Kind, Picture};
@@ -27,7 +27,7 @@ pub fn memory(view: View<'_>) -> Markup {
                 }
             }
         } @else {
-            p.empty { "Without a platform there is no machine, and no memory to show." }
+            (no_machine(view))
         }
         div.scroller #scroller data-scroll="memory" tabindex="0" role="region" aria-label="Guest memory" {
             ol.rows.memory data-region="rows" {}

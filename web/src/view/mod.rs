@@ -60,7 +60,7 @@ pub struct View<'a> {
     pub opened: &'a Opened,
     /// The file.
     pub document: &'a Document,
-    /// Its machine; `None` where the file has no platform to load for.
+    /// Its machine; `None` where there is none: [`Opened::no_machine`] says why.
     pub loaded: Option<&'a Loaded>,
     /// The picture of that machine.
     pub picture: &'a Picture,

@@ -1,7 +1,6 @@
 //! What the file is, in words; what is wrong with it; its fixed header.
 
 use igvm_analysis::report::{FileView, FindingView, Size};
-use igvm_core::defs::IgvmArchitecture;
 use igvm_core::x86::paging::Fault;
 use igvm_core::x86::{PagingMode, Register};
 use maud::{Markup, html};
@@ -20,7 +19,6 @@ pub fn overview(view: View<'_>) -> Markup {
     html! {
         div.prose {
             @let start = view.loaded.and_then(|loaded| Start::new(view.document, loaded, view.focus.vp_index()));
-            @let start = start.filter(|_| is_x64(view));
             (truncated(view))
             @if let Some(start) = &start { (obstacle(view, start)) }
             (alert(view, start.as_ref().is_some_and(|start| start.obstacle.is_some())))
@@ -34,10 +32,6 @@ pub fn overview(view: View<'_>) -> Markup {
             (fixed_header(view))
         }
     }
-}
-
-fn is_x64(view: View<'_>) -> bool {
-    view.document.file().fixed().architecture() == IgvmArchitecture::X64
 }
 
 /// A file of which only a part is there, before everything that follows of it.
@@ -280,20 +274,20 @@ pub(super) fn in_words(view: View<'_>) -> Markup {
     let platforms: Vec<String> =
         FileView::new(&igvm).platforms.into_iter().map(|platform| platform.name).collect();
     html! {
-        @match (view.loaded, is_x64(view)) {
-            (Some(loaded), true) => {
+        @match view.loaded {
+            Some(loaded) if loaded.is_x64 => {
                 @if let Some(entry) = &loaded.entry { (start(view, entry)) }
                 (filled(loaded))
             }
-            (Some(loaded), false) => {
+            Some(loaded) => {
                 "This is not a file for x86 processors: its headers and its memory are shown, its \
                  processors are not computed. "
                 (filled(loaded))
             }
-            (None, _) => "The file names no platform, so no loader makes a machine of it. "
+            None => { "There is no machine. " (view.opened.no_machine) " " }
         }
         (count(view.document.header_count().into(), "header"))
-        " describe it"
+        (if view.document.header_count() == 1 { " describes it" } else { " describe it" })
         @if !platforms.is_empty() { ", for " (list(&platforms)) }
         "."
         @if let Some(stopped) = view.document.stopped() { " The headers end early: " (stopped) "." }

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::View;
 use super::code::Looked;
-use super::parts::{count, guest, hex};
+use super::parts::{count, guest, hex, no_processor};
 use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::machine::linear_entry;
 use crate::model::paging::{Ranges, Run, Table, because, index, ranges, tables};
@@ -19,7 +19,7 @@ pub fn paging(view: View<'_>) -> Markup {
     let Some((loaded, registers)) =
         view.loaded.and_then(|loaded| Some((loaded, loaded.registers(vp_index)?)))
     else {
-        return html! { p.empty { "This host starts no processor " (vp_index) ", so there are no page tables to show." } };
+        return no_processor(view, vp_index);
     };
     loaded.with_memory(view.document, |memory| {
         let looked = Looked::at(view, registers, memory);

@@ -3,6 +3,7 @@
 use igvm_core::span::Span;
 use maud::{Markup, html};
 
+use super::View;
 use crate::model::focus::{Focus, Selection};
 use crate::model::picture::Kind;
 
@@ -50,10 +51,13 @@ pub(super) fn guest(focus: &Focus, gpa: u64) -> Markup {
 
 /// A range of guest memory.
 pub(super) fn guest_span(focus: &Focus, span: Span) -> Markup {
-    html! { (guest(focus, span.start)) span.dim { "–" } (hex(span.end().saturating_sub(1))) }
+    html! {
+        (guest(focus, span.start))
+        @if span.is_empty() { ", 0 bytes" } @else { span.dim { "–" } (hex(span.end() - 1)) }
+    }
 }
 
-/// A linear address of the boot processor as a link.
+/// A linear address of the processor in focus as a link.
 pub(super) fn linear(focus: &Focus, linear: u64) -> Markup {
     titled(&focus.on(Selection::Linear(linear)), Some("linear address"), &hex(linear))
 }
@@ -86,6 +90,22 @@ pub(super) fn chip(kind: Kind) -> Markup {
 /// The sign of what the host changed.
 pub(super) fn by_host() -> Markup {
     html! { b.by-host title=(Kind::Changed.meaning()) { (Kind::Changed.letter()) } }
+}
+
+/// What a pane says that has no machine to show.
+pub(super) fn no_machine(view: View<'_>) -> Markup {
+    html! { p.empty { "There is no machine. " (view.opened.no_machine) } }
+}
+
+/// What a pane says that has no processor to show.
+pub(super) fn no_processor(view: View<'_>, vp_index: u32) -> Markup {
+    html! {
+        @match view.loaded {
+            None => (no_machine(view)),
+            Some(loaded) if !loaded.is_x64 => p.empty { "This is not a file for x86 processors: what they start with is not computed." },
+            Some(_) => p.empty { "This host starts no processor " (vp_index) "." },
+        }
+    }
 }
 
 /// "1 page", "3 pages".

@@ -6,7 +6,7 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue, Segment, TableRegist
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{by_host as by_host_sign, guest, header, hex, wide_hex};
+use super::parts::{by_host as by_host_sign, guest, header, hex, no_processor, wide_hex};
 use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::machine::linear_entry;
 
@@ -70,10 +70,10 @@ pub fn processors(view: View<'_>) -> Markup {
     let vp_index = view.focus.vp_index();
     let processor = view.loaded.and_then(|loaded| loaded.processor(vp_index));
     html! {
-        @if let Some(loaded) = view.loaded { (choice(view, &loaded.state.processors)) }
+        @if let Some(loaded) = view.loaded.filter(|loaded| loaded.is_x64) { (choice(view, &loaded.state.processors)) }
         @match processor {
             Some(processor) => (one(view, processor)),
-            None => p.empty { "This host starts no processor " (vp_index) "." },
+            None => (no_processor(view, vp_index)),
         }
     }
 }

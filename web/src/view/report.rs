@@ -153,6 +153,9 @@ fn extent_row(view: View<'_>, extent: &Extent) -> Markup {
 }
 
 fn processors(loaded: &Loaded) -> Markup {
+    if !loaded.is_x64 {
+        return html! { p { "This is not a file for x86 processors: what they start with is not computed." } };
+    }
     let all = &loaded.state.processors;
     html! {
         @for processor in all.iter().take(PROCESSORS_MAX) { (processor_table(processor)) }
