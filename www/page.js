@@ -147,11 +147,11 @@ function go() {
   moved = sent;
 }
 
-function open(file) {
-  if (file) send({ action: 'open', file });
+function open(files) {
+  for (const file of files) send({ action: 'open', file });
 }
 byId('file').addEventListener('change', ({ target }) => {
-  open(target.files[0]);
+  open(target.files);
   target.value = '';
 });
 addEventListener('dragover', (event) => {
@@ -164,7 +164,7 @@ addEventListener('dragleave', (event) => {
 addEventListener('drop', (event) => {
   event.preventDefault();
   document.body.classList.remove('dragging');
-  open(event.dataTransfer.files[0]);
+  open(event.dataTransfer.files);
 });
 
 // What stands in the panes: a form is an event with its fields, a button one
