@@ -187,7 +187,7 @@ test('3. Does the entry lie in memory that the file provides, in a page that is 
     const said = (await headline.innerText()).replace(/\s+/g, ' ');
     assert.match(said, literally(`The first instruction cannot run. Processor 0 starts at linear ${hex(linear)}, and `), name);
     const way = await report('walk', builtIn(name), hex(linear));
-    assert.match(said, way.physical === undefined ? /leads nowhere|not present/ : /not executable|no memory|no header writes/, name);
+    assert.match(said, way.physical === null ? literally(`leads nowhere: ${way.fault}`) : /not executable|no memory|no header writes/, name);
     await isInView(headline);
     const red = await headline.evaluate((shown) => {
       const colours = [shown, ...shown.children].flatMap((part) => {
@@ -267,9 +267,8 @@ test('6. What would change with 4 processors, 8 GiB, another platform?', async (
     assert.match(said, /There are 4 processors instead of 1/);
     const { processors, guest_memory: ram } = await report('state', file.path, ...host);
     assert.equal(processors.length, 4);
-    for (const { vp_index: at, start } of processors.slice(1)) {
-      if (start !== 'runs') assert.match(said, literally(`Processor ${at} waits for a start-up interrupt`));
-    }
+    const waiting = processors.filter(({ start }) => start !== 'runs').length;
+    assert.match(said, literally(`4 of the host: ${4 - waiting} at once, ${waiting} wait for a start-up interrupt`));
     const bytes = ram.reduce((sum, { length }) => sum + number(length), 0);
     if (bytes === 2 ** 33) assert.match(said, /The guest has 8 GiB of memory instead of/);
     for (const { gpa } of ram) assert.match(said, literally(gpa));
@@ -324,13 +323,13 @@ test('7. What differs from yesterday’s build?', async (t) => {
 });
 
 test('8. Why does QEMU (or another loader) refuse it, or load something else?', async (t) => {
-  const refuses = ['qemu-error-range', 'qemu-mmio-ranges', 'qemu-header-type', 'qemu-relocation', 'igvm-crate-no-file-data'];
+  const refuses = ['qemu-error-range', 'qemu-mmio-ranges', 'qemu-context', 'qemu-relocation', 'igvm-crate-no-file-data'];
   const otherwise = ['qemu-gs-base', 'qemu-environment-info', 'qemu-memory-map-offset', 'igvm-crate-page-2m'];
   for (const name of [...refuses, ...otherwise]) {
     await drop(builtIn(name));
     const { findings } = await report('check', builtIn(name));
-    const rule = name.startsWith('qemu') ? 'qemu.' : 'igvm-crate.';
-    const sentences = findings.filter(({ rule: id }) => id.startsWith(rule)).map(({ sentence }) => sentence);
+    // QEMU reads files with the igvm crate.
+    const sentences = findings.filter(({ rule }) => /^(qemu|igvm-crate)\./.test(rule)).map(({ sentence }) => sentence);
     assert.ok(sentences.length > 0, name);
     // At once among the findings, and beside the command that it fails.
     for (const sentence of sentences) assert.match(await words('.findings'), literally(sentence));
@@ -339,6 +338,10 @@ test('8. Why does QEMU (or another loader) refuse it, or load something else?', 
     if (refuses.includes(name)) assert.ok(await page.locator('.notes-list .refuses').count() > 0, name);
   }
   await web.screenshot('question-8');
+  // A broken file is not called one that QEMU takes.
+  await drop(builtIn('fixed-checksum'));
+  await press('0', 'export');
+  assert.match(await words('.notes-list'), /The file is broken/);
   const file = await wrapped(t, 'seabios');
   if (!file) return;
   await drop(file.path);

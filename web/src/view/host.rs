@@ -9,6 +9,7 @@ use maud::{Markup, PreEscaped, html};
 use super::View;
 use super::compare::memory_maps;
 use super::difference::{self, Sides};
+use super::overview::processors;
 use super::parts::{by_host, count, header, hex};
 use super::told::told;
 use crate::model::changes::Changes;
@@ -169,6 +170,7 @@ fn changed(view: View<'_>, changes: &Changes) -> Markup {
             @if changes.is_incomplete() { " Cancelled: there may be more." }
         }
         @if more { (memory_maps(sides)) }
+        @if let Some(loaded) = view.loaded { p { "Processors: " (processors(view, loaded)) "." } }
         (difference::registers(view, registers))
         (difference::memory(view, &memory.changes, sides))
     }
