@@ -235,8 +235,10 @@ const keys = {
 };
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
-  if (event.target.matches('input:not([type=checkbox]), select')) {
-    if (event.key === 'Escape') event.target.blur();
+  // A field of a dialog that was just closed may still have the keyboard.
+  const { target } = event;
+  if (target.matches('input:not([type=checkbox]), select') && !target.closest('dialog')) {
+    if (event.key === 'Escape') target.blur();
     return;
   }
   const tab = document.querySelector(`.tabs [data-key="${CSS.escape(event.key)}"]`);

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
-import { kvmRunner, start } from './harness.mjs';
+import { kvmRunner, site, start } from './harness.mjs';
 
 const samples = resolve(dirname(fileURLToPath(import.meta.url)), '../samples');
 const igvm = async (folder) => (await readdir(folder)).filter((name) => name.endsWith('.igvm')).map((name) => basename(name, '.igvm'));
@@ -71,8 +71,9 @@ async function open(name, more = '') {
 }
 
 test('every pane of every sample', async () => {
-  const good = await igvm(samples);
-  assert.ok(good.length >= 13);
+  const broken = new Set(await igvm(join(samples, 'broken')));
+  const good = (await igvm(join(site, 'samples'))).filter((name) => !broken.has(name));
+  assert.ok(good.length >= 12, `${good}`);
   await page.goto(web.home);
   for (const name of good) {
     await open(name);
@@ -319,7 +320,9 @@ test('Tab goes through the page as it is read, and Enter follows', async () => {
         part: part?.id || part?.classList[0],
         register: element.dataset.register,
         isSeen: width > 0 && height > 0,
-        outline: getComputedStyle(element).outlineStyle,
+        // On the picture, the mark itself shows it.
+        isMarked: getComputedStyle(element).outlineStyle !== 'none'
+          || getComputedStyle(element.querySelector('rect') ?? element).strokeWidth === '2px',
         input: element.id,
       };
     });
@@ -328,7 +331,7 @@ test('Tab goes through the page as it is read, and Enter follows', async () => {
     last = held.part;
     assert.ok(held.part, 'something outside of the page');
     assert.ok(held.isSeen || held.input === 'file', `${held.part} ${held.input} is not seen`);
-    if (held.part !== 'tools') assert.notEqual(held.outline, 'none', `${held.part} shows no focus`);
+    assert.ok(held.isMarked || held.input === 'file', `${held.part} ${held.input} shows no focus`);
   }
   assert.deepEqual(places, ['brand', 'bar', 'tools', 'tabs', 'space', 'pane', 'inspector']);
   await page.locator('[data-register="rsp"]').focus();

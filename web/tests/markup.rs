@@ -2,8 +2,9 @@
 //! what a change does to the screen is seen in git. `BLESS=1 cargo test -p
 //! igvm-web --test markup` writes it anew.
 //!
-//! Each tag that opens begins a line; without the line breaks before `<` and
-//! before the spaces in front of it, it is the markup as the page gets it.
+//! Each tag that opens begins a line, but for those of digits and bytes; `#…`
+//! is what every link of the sample begins with; long regions are cut short.
+//! Else it is the markup as the page gets it.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::collections::BTreeSet;
@@ -62,8 +63,11 @@ const SAMPLES: [(&str, [(&str, &str); 10]); 3] = [
     ),
 ];
 
-/// Rows on the screen: enough to see each kind of them.
-const HEIGHT: u64 = 336;
+/// Pixels of the lists: some rows of each.
+const HEIGHT: u64 = 112;
+
+/// Bytes that are kept of a region: tables and pictures repeat themselves.
+const LONG: usize = 12 << 10;
 
 fn bytes(name: &str) -> Vec<u8> {
     let good = igvm_samples::by_name(name).map(|sample| sample.build);
@@ -100,10 +104,15 @@ impl Screen {
         screen
     }
 
-    fn text(&self, link: &str, with: impl Fn(&str) -> bool) -> String {
-        let mut text = format!("{link}\n");
+    fn text(&self, sample: &str, link: &str, with: impl Fn(&str) -> bool) -> String {
+        let (mut text, start) = (format!("{link}\n"), format!("\"#v=1&amp;sample={sample}&amp;"));
         for (name, markup) in self.0.iter().filter(|(name, _)| with(name)) {
-            write!(text, "\n[{name}]\n{}\n", lines(markup)).unwrap();
+            let markup = lines(&markup.replace(&start, "\"#…&amp;"));
+            let (kept, rest) = markup.split_at(markup.floor_char_boundary(LONG));
+            // Whole lines.
+            let (line, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+            let more = if rest.is_empty() { "" } else { "\n… and so on" };
+            write!(text, "\n[{name}]\n{kept}{line}{more}\n").unwrap();
         }
         text
     }
@@ -114,7 +123,8 @@ fn lines(markup: &str) -> String {
     let mut text = String::with_capacity(markup.len() * 2);
     for (at, piece) in markup.split('<').enumerate() {
         if at > 0 {
-            if !piece.starts_with('/') && !text.is_empty() {
+            let goes_on = ["/", "i>", "i "].iter().any(|start| piece.starts_with(start));
+            if !goes_on && !text.is_empty() {
                 let end = text.trim_end_matches(' ').len();
                 text.insert(end, '\n');
             }
@@ -162,9 +172,10 @@ fn the_markup_of_every_pane() {
             let is_around = |region: &str| ["bar", "tabs", "map"].contains(&region);
             // The same around every pane but for its links.
             if pane == "overview" {
-                keep(format!("{name}/around.html"), &screen.text(&link, is_around));
+                keep(format!("{name}/around.html"), &screen.text(name, &link, is_around));
             }
-            keep(format!("{name}/{pane}.html"), &screen.text(&link, |region| !is_around(region)));
+            let text = screen.text(name, &link, |region| !is_around(region));
+            keep(format!("{name}/{pane}.html"), &text);
         }
     }
     for (name, _) in SAMPLES {

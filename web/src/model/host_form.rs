@@ -204,10 +204,8 @@ mod tests {
 
         let wrong = [("cpus", "0"), ("memory", "lots"), ("relocate-0x200000", "up")];
         let form = read(fields(&wrong), &[REGION]).unwrap_err();
-        assert_eq!(
-            form.errors.0.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            ["cpus", "memory", "relocate-0x200000"]
-        );
+        assert_eq!(form.errors.0.len(), wrong.len());
+        assert!(wrong.iter().all(|(name, _)| form.errors.get(name).is_some()));
         let form = read(fields(&[("append", "é")]), &[]).unwrap_err();
         assert!(form.errors.get("append").unwrap().contains("ASCII"));
     }

@@ -170,8 +170,8 @@ fn changed(view: View<'_>, changes: &Changes) -> Markup {
             @if changes.is_incomplete() { " Cancelled: there may be more." }
         }
         @if more { (memory_maps(sides)) }
-        @if let Some(loaded) = view.loaded { p { "Processors: " (processors(view, loaded)) "." } }
         (difference::registers(view, registers))
+        @if let Some(loaded) = view.loaded { p { (processors(view, loaded)) "." } }
         (difference::memory(view, &memory.changes, sides))
     }
 }
