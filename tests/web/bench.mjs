@@ -6,7 +6,7 @@ import { files, opening, scrolling } from './measure.mjs';
 
 const ROUNDS = 5;
 const web = await start();
-const [small, large, million] = files(process.argv[2]);
+const [small, large, million, scattered] = files(process.argv[2]);
 const shown = (values, digits = 0) => {
   const sorted = [...values].sort((one, other) => one - other);
   const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map((value) => value.toFixed(digits));
@@ -14,7 +14,9 @@ const shown = (values, digits = 0) => {
 };
 
 console.log(`| page, ${ROUNDS} rounds: median (smallest to largest) | measured | aim |\n|---|---|---|`);
-for (const [name, path, aim] of [['64 MiB', small, 300], ['512 MiB', large, 2000], ['a million headers', million, null]]) {
+for (const [name, path, aim] of [
+  ['64 MiB', small, 300], ['512 MiB', large, 2000], ['a million headers', million], ['a million ranges', scattered],
+]) {
   const rounds = [];
   for (let round = 0; round < ROUNDS; round += 1) rounds.push(await opening(web, path));
   const aimed = aim ? `${aim} ms` : '';

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { start } from './harness.mjs';
 import { files, opening, scrolling } from './measure.mjs';
 
-const [small, large, million] = files(process.env.IGVM_LARGE ?? '../../target/bench');
+const [small, large, million, scattered] = files(process.env.IGVM_LARGE ?? '../../target/bench');
 let web;
 before(async () => { web = await start(); });
 after(() => web.end());
@@ -16,6 +16,12 @@ test('64 MiB and 512 MiB open at once, and are not copied', async () => {
     assert.ok(milliseconds < limit, `${path}: ${milliseconds} ms`);
     assert.ok(grown < size + 64, `${path}: ${grown} MiB`);
   }
+});
+
+test('a million ranges that do not touch are shown', async () => {
+  const { milliseconds, grown } = await opening(web, scattered);
+  assert.ok(milliseconds < 20_000, `${milliseconds} ms`);
+  assert.ok(grown < 512, `${grown} MiB`);
 });
 
 test('a million headers are scrolled through', async () => {

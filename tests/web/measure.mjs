@@ -74,4 +74,5 @@ export async function scrolling(web, path) {
   });
 }
 
-export const files = (folder) => ['64m.igvm', '512m.igvm', 'million.igvm'].map((name) => join(folder, name));
+export const files = (folder) =>
+  ['64m.igvm', '512m.igvm', 'million.igvm', 'scattered.igvm'].map((name) => join(folder, name));

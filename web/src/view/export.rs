@@ -122,7 +122,7 @@ fn memory(view: View<'_>) -> Markup {
     let first = loaded.extents(Space::Guest).next().map(|extent| extent.span);
     let span = selected.or(first).unwrap_or(Span::new(0, 0x1000));
     html! {
-        form.range data-action="export-memory" {
+        form.range-form data-action="export-memory" {
             label { "From" input #export-from type="search" name="address" value=(format!("{:#x}", span.start)) autocomplete="off" spellcheck="false" maxlength="40" required; }
             label { "bytes" input #export-bytes type="search" name="length" value=(format!("{:#x}", span.len)) autocomplete="off" spellcheck="false" maxlength="40" required; }
             button { "Save" }

@@ -21,6 +21,7 @@ pub fn overview(view: View<'_>) -> Markup {
         div.prose {
             @let start = view.loaded.and_then(|loaded| Start::new(view.document, loaded, view.focus.vp_index()));
             @let start = start.filter(|_| is_x64(view));
+            (truncated(view))
             @if let Some(start) = &start { (obstacle(view, start)) }
             (alert(view, start.as_ref().is_some_and(|start| start.obstacle.is_some())))
             p.lead { (in_words(view)) }
@@ -37,6 +38,20 @@ pub fn overview(view: View<'_>) -> Markup {
 
 fn is_x64(view: View<'_>) -> bool {
     view.document.file().fixed().architecture() == IgvmArchitecture::X64
+}
+
+/// A file of which only a part is there, before everything that follows of it.
+fn truncated(view: View<'_>) -> Markup {
+    let file = FileView::new(&view.document.file());
+    let (there, whole) = (file.file_size.0, file.total_file_size.0);
+    html! {
+        @if there < whole {
+            p.alert role="alert" {
+                strong { "This file is truncated: " (Size(there)) " of " (Size(whole)) " are there. " }
+                "All of that is shown; the findings name what the rest would have held."
+            }
+        }
+    }
 }
 
 /// Why the first instruction cannot run: the headline, where it is so.
