@@ -67,7 +67,7 @@ const SAMPLES: [(&str, [(&str, &str); 10]); 3] = [
 const HEIGHT: u64 = 112;
 
 /// Bytes that are kept of a region: tables and pictures repeat themselves.
-const LONG: usize = 12 << 10;
+const LONG: usize = 10 << 10;
 
 fn bytes(name: &str) -> Vec<u8> {
     let good = igvm_samples::by_name(name).map(|sample| sample.build);
