@@ -173,11 +173,11 @@ function go() {
   moved = sent;
 }
 
-function open(file) {
-  if (file) send({ action: 'open', file });
+function open(files) {
+  for (const file of files) send({ action: 'open', file });
 }
 byId('file').addEventListener('change', ({ target }) => {
-  open(target.files[0]);
+  open(target.files);
   target.value = '';
 });
 addEventListener('dragover', (event) => {
@@ -190,7 +190,7 @@ addEventListener('dragleave', (event) => {
 addEventListener('drop', (event) => {
   event.preventDefault();
   document.body.classList.remove('dragging');
-  open(event.dataTransfer.files[0]);
+  open(event.dataTransfer.files);
 });
 
 // What stands in the panes: a form is an event with its fields, a button one
@@ -263,8 +263,10 @@ const keys = {
 };
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
-  if (event.target.matches('input:not([type=checkbox]), select')) {
-    if (event.key === 'Escape') event.target.blur();
+  // A field of a dialog that was just closed may still have the keyboard.
+  const { target } = event;
+  if (target.matches('input:not([type=checkbox]), select') && !target.closest('dialog')) {
+    if (event.key === 'Escape') target.blur();
     return;
   }
   const tab = document.querySelector(`.tabs [data-key="${CSS.escape(event.key)}"]`);

@@ -1,4 +1,4 @@
-//! `cargo xtask samples`: the samples and their golden texts.
+//! `cargo xtask samples`: the samples, their golden texts and their markup.
 //!
 //! The tests that compare them write them instead when they are told to bless,
 //! so that there is one way from the sources to the files.
@@ -7,10 +7,12 @@ use std::process::ExitCode;
 
 use crate::command::cargo;
 
-/// Package and test that keep the samples, then those that keep the texts.
-const KEEPERS: [(&str, &str); 2] = [("igvm-samples", "committed"), ("kvm-runner", "goldens")];
+/// Package and test that keep the samples, then those that keep what is said
+/// of them.
+const KEEPERS: [(&str, &str); 3] =
+    [("igvm-samples", "committed"), ("kvm-runner", "goldens"), ("igvm-web", "markup")];
 
-/// Writes both anew; `git diff` shows what changed.
+/// Writes all anew; `git diff` shows what changed.
 pub(crate) fn run() -> ExitCode {
     for (package, test) in KEEPERS {
         let status = cargo()
@@ -22,6 +24,6 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    println!("tests/samples is written anew; look at `git diff --stat tests/samples`");
+    println!("tests/samples and tests/markup are written anew; look at `git diff --stat tests`");
     ExitCode::SUCCESS
 }

@@ -72,7 +72,10 @@ fn line(name: &str, id: &str, text: &str) -> Markup {
 /// What QEMU makes of this file that others do not.
 fn qemu_notes(view: View<'_>) -> Markup {
     let all = &view.findings.findings;
-    let notes: Vec<_> = all.iter().filter(|finding| finding.rule.starts_with("qemu.")).collect();
+    // QEMU reads files with the igvm crate.
+    let is_of_qemu = |rule: &str| rule.starts_with("qemu.") || rule.starts_with("igvm-crate.");
+    let notes: Vec<_> = all.iter().filter(|finding| is_of_qemu(finding.rule)).collect();
+    let is_broken = view.findings.errors > 0;
     let host = &view.focus.host;
     html! {
         ul.notes-list {
@@ -84,7 +87,8 @@ fn qemu_notes(view: View<'_>) -> Markup {
                 }
             }
             @if notes.len() > NOTES_SHOWN { li { "and " (count((notes.len() - NOTES_SHOWN) as u64, "more difference")) } }
-            @if notes.is_empty() && host.command_line.is_empty() && host.relocations.is_empty() {
+            @if is_broken { li { "The file is broken: " a href=(view.focus.in_pane(Pane::Overview).href()) { "what is wrong" } " may keep any loader from booting it." } }
+            @if !is_broken && notes.is_empty() && host.command_line.is_empty() && host.relocations.is_empty() {
                 li { "Nothing in this file is known that QEMU refuses or loads otherwise." }
             }
         }

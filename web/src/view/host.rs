@@ -9,6 +9,7 @@ use maud::{Markup, PreEscaped, html};
 use super::View;
 use super::compare::memory_maps;
 use super::difference::{self, Sides};
+use super::overview::processors;
 use super::parts::{by_host, count, header, hex};
 use super::told::told;
 use crate::model::changes::Changes;
@@ -170,6 +171,7 @@ fn changed(view: View<'_>, changes: &Changes) -> Markup {
         }
         @if more { (memory_maps(sides)) }
         (difference::registers(view, registers))
+        @if let Some(loaded) = view.loaded { p { (processors(view, loaded)) "." } }
         (difference::memory(view, &memory.changes, sides))
     }
 }

@@ -145,7 +145,7 @@ fn stack(view: View<'_>, start: &Start, ss: &str, rsp: &str) -> Markup {
 }
 
 /// How many there are, and what they do first.
-fn processors(view: View<'_>, loaded: &Loaded) -> Markup {
+pub(super) fn processors(view: View<'_>, loaded: &Loaded) -> Markup {
     let all = &loaded.state.processors;
     let waiting = all.iter().filter(|processor| processor.start != "runs").count() as u64;
     let own = all.iter().filter(|processor| processor.context_header.is_some()).count() as u64;
@@ -200,8 +200,12 @@ fn told(view: View<'_>, loaded: &Loaded) -> Markup {
     let hidden = parameters().skip(TOLD_MAX).count();
     let memory = view.focus.in_pane(Pane::Memory);
     html! {
-        @if parameters().next().is_some() {
-            h2 { "What the firmware is told" }
+        h2 { "What the firmware is told" }
+        @if areas.is_empty() {
+            p { "The file has no parameter areas: the firmware is told nothing, and must find out by itself." }
+        } @else if parameters().next().is_none() {
+            p { "The host puts nothing into the parameter areas of the file." }
+        } @else {
             div.table-scroller tabindex="0" role="region" aria-label="Parameters" {
                 table.told {
                     thead { tr {
