@@ -9,7 +9,9 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue, bits, paging};
 use maud::{Markup, html};
 
 use super::View;
-use super::parts::{chip, copy, file, guest, header, hex, linear, no_machine, no_processor, wide_hex};
+use super::parts::{
+    chip, copy, file, guest, header, hex, linear, no_machine, no_processor, wide_hex,
+};
 use super::processors::{meaning, width};
 use crate::model::focus::{Focus, Pane, Selection};
 use crate::model::picture::Kind;
