@@ -107,6 +107,10 @@ impl App {
     /// Makes ready what can be taken away; the border fetches it.
     pub(super) fn prepare(&mut self, export: Export) -> Update {
         let Some(opened) = self.current() else { return self.update(None) };
+        // A file that is gone would be handed over empty.
+        if !opened.document.data().read_direct(0, &mut [0]) {
+            return self.update(None);
+        }
         let download = Some(export.name(&opened.document));
         self.export = Some(export);
         Update { download, ..self.update(None) }

@@ -145,6 +145,25 @@ impl App {
 
     /// Reacts to an event.
     pub fn act(&mut self, event: Event) -> Update {
+        let update = self.react(event);
+        self.with_doubt(update)
+    }
+
+    /// Adds that a file cannot be read any more, where that came up: what is
+    /// shown without its bytes must not look like the truth.
+    fn with_doubt(&self, mut update: Update) -> Update {
+        let failed = |opened: &&Opened| opened.document.data().take_failed();
+        if let Some(opened) = self.opened.iter().find(failed) {
+            update.error = Some(format!(
+                "{} cannot be read any more: it was moved or changed since it was opened, and what \
+                 is shown of it is not complete. Open it again.",
+                opened.document.subject.name()
+            ));
+        }
+        update
+    }
+
+    fn react(&mut self, event: Event) -> Update {
         match event {
             Event::Go { fragment } => self.go(&fragment),
             Event::Scroll { top, height } => self.scroll(top, height),
@@ -213,7 +232,8 @@ impl App {
     /// it came.
     pub fn work(&mut self, mut has_time: impl FnMut() -> bool) -> Update {
         while self.step() && has_time() {}
-        self.arrive()
+        let update = self.arrive();
+        self.with_doubt(update)
     }
 
     /// A little of the work that is left; false when there is none.

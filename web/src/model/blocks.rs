@@ -1,7 +1,7 @@
 //! File data in blocks: read when asked for, the last few kept.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use igvm_core::data::{FileData, ReadError};
 use igvm_core::span::Span;
@@ -35,12 +35,14 @@ pub struct Blocks {
     len: u64,
     /// Block numbers and bytes, the one used last at the end.
     kept: RefCell<Vec<(u64, Vec<u8>)>>,
+    /// Whether the source refused bytes that it should have.
+    failed: Cell<bool>,
 }
 
 impl Blocks {
     /// A source of `len` bytes.
     pub fn new(source: Box<dyn ByteSource>, len: u64) -> Self {
-        Self { source, len, kept: RefCell::default() }
+        Self { source, len, kept: RefCell::default(), failed: Cell::default() }
     }
 
     /// What is behind the cache.
@@ -60,7 +62,15 @@ impl Blocks {
 
     /// Reads past the cache: for what is read once.
     pub fn read_direct(&self, offset: u64, buf: &mut [u8]) -> bool {
-        self.source.read(offset, buf)
+        let read = self.source.read(offset, buf);
+        self.failed.set(self.failed.get() || !read);
+        read
+    }
+
+    /// Whether bytes were refused since this was asked last: the file is not
+    /// the one any more that was opened.
+    pub fn take_failed(&self) -> bool {
+        self.failed.take()
     }
 
     /// Copies the part of `block` that starts at `skip`.
@@ -74,7 +84,7 @@ impl Blocks {
                 }
                 let start = block * BLOCK;
                 let mut bytes = vec![0; BLOCK.min(self.len.checked_sub(start)?) as usize];
-                self.source.read(start, &mut bytes).then_some(())?;
+                self.read_direct(start, &mut bytes).then_some(())?;
                 (block, bytes)
             }
         };
