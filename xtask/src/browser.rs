@@ -45,6 +45,10 @@ pub(crate) fn page(place: &Workplace) -> StepResult {
     place.run(Command::new(built(place, "igvm-bench")).arg("pages").arg(&large))?;
     let mut command = node(place, &site)?;
     command.args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
+    if setup::is_complete() {
+        // With everything there, a test that misses a package is wrong.
+        command.env("REQUIRE_PACKAGES", "1");
+    }
     command.args(test_files(&place.root.join(FOLDER))?);
     command.env("IGVM_SHOTS", &shots).env("IGVM_LARGE", &large);
     let ended = place.run(&mut command);
