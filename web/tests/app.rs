@@ -206,6 +206,15 @@ fn a_file_that_changed_on_disk_is_doubted_aloud() {
 }
 
 #[test]
+fn a_truncated_file_says_how_much_is_there() {
+    let mut bytes = sample("hello-long64");
+    bytes.truncate(bytes.len() - 0x800);
+    let update = open(&mut App::new(), "a", bytes);
+    let text = markup(&update, "pane");
+    assert!(text.contains("truncated: 22.2 KiB of 24.2 KiB are there"), "{text}");
+}
+
+#[test]
 fn what_was_open_stays_when_a_file_is_none() {
     let mut app = App::new();
     open(&mut app, "hello-long64", sample("hello-long64"));

@@ -275,8 +275,9 @@ fn alert(view: View<'_>, is_told: bool) -> Markup {
 /// The file in one paragraph.
 pub(super) fn in_words(view: View<'_>) -> Markup {
     let igvm = view.document.file();
-    let platforms: Vec<String> =
-        FileView::new(&igvm).platforms.into_iter().map(|platform| platform.name).collect();
+    let file = FileView::new(&igvm);
+    let (there, said) = (file.file_size.0, file.total_file_size.0);
+    let platforms: Vec<String> = file.platforms.into_iter().map(|platform| platform.name).collect();
     html! {
         @match view.loaded {
             Some(loaded) if loaded.is_x64 => {
@@ -294,6 +295,7 @@ pub(super) fn in_words(view: View<'_>) -> Markup {
         (if view.document.header_count() == 1 { " describes it" } else { " describe it" })
         @if !platforms.is_empty() { ", for " (list(&platforms)) }
         "."
+        @if there < said { " The file is truncated: " (Size(there)) " of " (Size(said)) " are there." }
         @if let Some(stopped) = view.document.stopped() { " The headers end early: " (stopped) "." }
     }
 }
