@@ -212,6 +212,7 @@ fn a_truncated_file_says_how_much_is_there() {
     let update = open(&mut App::new(), "a", bytes);
     let text = markup(&update, "pane");
     assert!(text.contains("truncated: 22.2 KiB of 24.2 KiB are there"), "{text}");
+    assert!(text.contains("The data of the processor contexts is not there either"), "{text}");
 }
 
 #[test]

@@ -49,7 +49,8 @@ fn chain(view: View<'_>) -> Markup {
     let related = view.related;
     let focus = view.focus;
     let pane = |pane| focus.in_pane(pane);
-    let seen = related.linear.or_else(|| identity(view));
+    let sees = view.loaded.is_some_and(|loaded| loaded.processor(focus.vp_index()).is_some());
+    let seen = related.linear.filter(|_| sees).or_else(|| identity(view));
     html! {
         @if related != Related::default() {
             h3 { "Where it is" }
@@ -145,7 +146,7 @@ fn of_register(view: View<'_>, vp_index: u32, register: Register) -> Markup {
                 }
             },
             (RegisterValue::Segment(segment), _) => p { (meaning(&segment)) },
-            (RegisterValue::Integer(value), _) if value != 0 => p { "as an address: " (guest(&view.focus.in_pane(Pane::Memory), value)) },
+            (RegisterValue::Integer(value), _) if value != 0 => p { "as a linear address: " (linear(&view.focus.in_pane(Pane::Paging), value)) },
             _ => {}
         }
         @if view.related.header.is_none() { p.dim { "No header gives this value." } }

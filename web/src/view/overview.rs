@@ -1,6 +1,6 @@
 //! What the file is, in words; what is wrong with it; its fixed header.
 
-use igvm_analysis::report::{FileView, FindingView, Size};
+use igvm_analysis::report::{FileView, FindingView, ProcessorView, Size};
 use igvm_core::x86::paging::Fault;
 use igvm_core::x86::{PagingMode, Register};
 use maud::{Markup, html};
@@ -43,9 +43,22 @@ fn truncated(view: View<'_>) -> Markup {
             p.alert role="alert" {
                 strong { "This file is truncated: " (Size(there)) " of " (Size(whole)) " are there. " }
                 "All of that is shown; the findings name what the rest would have held."
+                @if contexts_are_missing(view) {
+                    " The data of the processor contexts is not there either: what is said below \
+                     about how it starts is true of a processor after reset."
+                }
             }
         }
     }
+}
+
+/// Whether a processor has a context of which no register is there.
+fn contexts_are_missing(view: View<'_>) -> bool {
+    let processors = view.loaded.map_or(&[][..], |loaded| &loaded.state.processors);
+    let has_lost = |processor: &ProcessorView| {
+        processor.context_header.is_some() && processor.origins.is_empty()
+    };
+    processors.iter().any(has_lost)
 }
 
 /// Why the first instruction cannot run: the headline, where it is so.
@@ -276,7 +289,6 @@ fn alert(view: View<'_>, is_told: bool) -> Markup {
 pub(super) fn in_words(view: View<'_>) -> Markup {
     let igvm = view.document.file();
     let file = FileView::new(&igvm);
-    let (there, said) = (file.file_size.0, file.total_file_size.0);
     let platforms: Vec<String> = file.platforms.into_iter().map(|platform| platform.name).collect();
     html! {
         @match view.loaded {
@@ -295,7 +307,6 @@ pub(super) fn in_words(view: View<'_>) -> Markup {
         (if view.document.header_count() == 1 { " describes it" } else { " describe it" })
         @if !platforms.is_empty() { ", for " (list(&platforms)) }
         "."
-        @if there < said { " The file is truncated: " (Size(there)) " of " (Size(said)) " are there." }
         @if let Some(stopped) = view.document.stopped() { " The headers end early: " (stopped) "." }
     }
 }
