@@ -1,5 +1,5 @@
 // A browser with the built page in it, for the tests beside this file. They
-// are run by `node --test`; `cargo xtask test --only web` builds everything and
+// are run by `node --test`; `cargo xtask test --only page` builds everything and
 // does that.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

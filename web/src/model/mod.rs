@@ -12,6 +12,7 @@ pub mod focus;
 pub mod goto;
 pub mod hex;
 pub mod host_form;
+pub mod link;
 pub mod machine;
 pub mod opened;
 pub mod paging;

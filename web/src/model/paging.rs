@@ -11,6 +11,8 @@ use igvm_core::x86::paging::{
 };
 use igvm_core::x86::{PagingMode, Register, RegisterFile, RegisterValue};
 
+use super::goto::address;
+
 /// Entries that are looked at for the list of ranges.
 const BUDGET: u64 = 1 << 17;
 
@@ -314,8 +316,8 @@ pub fn because(registers: &RegisterFile) -> &'static str {
     }
 }
 
-/// A linear address as people type it: hexadecimal with or without `0x` and
-/// separators, or the name of a register that holds one.
+/// A linear address as people type it: in hexadecimal, or by the name of a
+/// register that holds one.
 pub fn typed_address(text: &str, registers: Option<&RegisterFile>) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     if let Some(register) = Register::by_name(&text) {
@@ -325,9 +327,7 @@ pub fn typed_address(text: &str, registers: Option<&RegisterFile>) -> Option<u64
             RegisterValue::Table(table) => Some(table.base),
         };
     }
-    let digits = text.strip_prefix("0x").unwrap_or(&text).replace(['_', ' ', '\'', '`'], "");
-    let is_plain = !digits.starts_with(['+', '-']);
-    is_plain.then(|| u64::from_str_radix(&digits, 16).ok()).flatten()
+    address(&text)
 }
 
 #[cfg(test)]
