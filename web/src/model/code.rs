@@ -138,6 +138,15 @@ impl Row {
             _ => self.bytes.len() as u64,
         }
     }
+
+    /// What it says, as text.
+    pub fn words(&self) -> String {
+        match &self.what {
+            What::Instruction { text, .. } => text.iter().map(|piece| &*piece.text).collect(),
+            What::Bad => "(bad)".to_owned(),
+            What::Zeroes(len) => format!("{len} bytes of zeroes"),
+        }
+    }
 }
 
 /// Bytes that were read, and where each stretch of them is.

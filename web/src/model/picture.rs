@@ -125,6 +125,8 @@ pub struct Mark {
     pub kind: Kind,
     /// How many ranges of the machine it stands for.
     pub ranges: u32,
+    /// The header that wrote it, the first one where several did.
+    pub author: Option<u32>,
 }
 
 /// An empty stretch, folded.
@@ -157,8 +159,10 @@ impl Picture {
     pub fn within(loaded: &Loaded, part: Span) -> Self {
         let image = loaded.machine().image();
         let extents = |space, kind: fn(&Extent) -> Kind| {
-            let mark =
-                move |extent: Extent| mark(extent.span.start, extent.span.len, kind(&extent));
+            let mark = move |extent: Extent| Mark {
+                author: Some(extent.writers().0.index),
+                ..mark(extent.span.start, extent.span.len, kind(&extent))
+            };
             coarse(|| image.extents_in(space, part).map(mark))
         };
         let mut overlaps: Vec<Mark> = loaded
@@ -259,7 +263,7 @@ impl Picture {
 }
 
 fn mark(gpa: u64, len: u64, kind: Kind) -> Mark {
-    Mark { span: Span::new(gpa, len), kind, ranges: 1 }
+    Mark { span: Span::new(gpa, len), kind, ranges: 1, author: None }
 }
 
 /// A page is 10 long, and each doubling adds 4.

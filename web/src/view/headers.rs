@@ -1,6 +1,7 @@
 //! The variable headers: a window of rows, the selected one opened.
 
 use igvm_analysis::report::{fields, summary};
+use igvm_core::data::FileData;
 use igvm_core::defs::IgvmVariableHeaderType;
 use igvm_core::file::Header;
 use igvm_core::wire::{HeaderSection, kind_name};
@@ -152,6 +153,7 @@ fn detail(view: View<'_>, header: &Header<'_>) -> Markup {
                     span.place { (file(view.focus, field.file_offset.0)) }
                     span.name { (field.name) }
                     span.value title=(field.value) { (copy_text(&field.value)) (field.value) }
+                    span.bytes title="its bytes in the file" { (field_bytes(view, field.file_offset.0, field.length)) }
                     span.meaning { @if let Some(meaning) = &field.meaning { (meaning) } }
                 }
             }
@@ -171,4 +173,17 @@ fn detail(view: View<'_>, header: &Header<'_>) -> Markup {
             }
         }
     }
+}
+
+/// Bytes of a field that are written out.
+const FIELD_BYTES: u64 = 8;
+
+fn field_bytes(view: View<'_>, offset: u64, len: u64) -> String {
+    let mut bytes = vec![0; len.min(FIELD_BYTES) as usize];
+    if view.document.data().read_at(offset, &mut bytes).is_err() {
+        return String::new();
+    }
+    let mut text: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.extend((len > FIELD_BYTES).then(|| "…".to_owned()));
+    text.join(" ")
 }

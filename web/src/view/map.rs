@@ -101,8 +101,9 @@ fn percent(number: f64) -> String {
 
 fn told(mark: &Mark) -> String {
     let kind = mark.kind.meaning();
+    let author = mark.author.map_or_else(String::new, |header| format!(", by header {header}"));
     let many = match mark.ranges {
-        1 => String::new(),
+        1 => author,
         ranges => format!(", {ranges} ranges"),
     };
     format!("{}, {}, {kind}{many}", mark.span, Size(mark.span.len))

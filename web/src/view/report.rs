@@ -4,7 +4,7 @@ use igvm_analysis::report::{ExtentView, ProcessorView, Size, summary};
 use igvm_core::load::{Extent, Space};
 use igvm_core::platform::platform_name;
 use igvm_core::wire::kind_name;
-use igvm_core::x86::{Register, RegisterFile, RegisterValue};
+use igvm_core::x86::{PagingMode, Register, RegisterFile, RegisterValue};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::View;
@@ -12,8 +12,10 @@ use super::map::{horizontal, legend};
 use super::overview::{findings, fixed_header, in_words};
 use super::parts::{chip, count, guest_span, hex, wide_hex};
 use super::processors::{capital, meaning, width};
+use crate::model::code::{Eyes, Stop};
 use crate::model::focus::Focus;
 use crate::model::machine::Loaded;
+use crate::model::paging::{because, ranges};
 use crate::model::picture::Kind;
 
 /// Rows of a table; how many more there are is said.
@@ -51,6 +53,8 @@ pub fn report(view: View<'_>) -> String {
                     @if let Some(loaded) = view.loaded {
                         (memory(view, loaded))
                         (processors(loaded))
+                        (paging(view, loaded))
+                        (code(view, loaded))
                     }
                     (headers(view))
                 }
@@ -161,6 +165,68 @@ fn processors(loaded: &Loaded) -> Markup {
         @for processor in all.iter().take(PROCESSORS_MAX) { (processor_table(processor)) }
         @if all.len() > PROCESSORS_MAX {
             p.dim { "and " (count((all.len() - PROCESSORS_MAX) as u64, "processor")) " more; " code { "kvm-runner state" } " lists them all" }
+        }
+    }
+}
+
+/// What the page tables of the first processor map.
+fn paging(view: View<'_>, loaded: &Loaded) -> Markup {
+    let Some(registers) = loaded.registers(view.focus.vp_index()) else {
+        return Markup::default();
+    };
+    let ranges = loaded.with_memory(view.document, |memory| ranges(registers, memory));
+    html! {
+        h2 { "Paging" }
+        p { (PagingMode::of(registers)) ", because " (because(registers)) "." }
+        @if PagingMode::of(registers) != PagingMode::None {
+            table.ranges {
+                thead { tr { th { "linear" } th { "guest physical" } th { "size" } th { "rights" } } }
+                tbody {
+                    @for range in &ranges.list {
+                        tr {
+                            td { (hex(range.linear)) } td { (hex(range.physical)) }
+                            td { (Size(range.len)) } td { code { (range.rights) } }
+                        }
+                    }
+                }
+            }
+            @if ranges.more || ranges.exhausted { p.dim { "There are more than these." } }
+            @if ranges.broken > 0 { p { "Broken entries: " (ranges.broken) "." } }
+        }
+    }
+}
+
+/// Instructions that are written out.
+const INSTRUCTIONS: usize = 32;
+
+/// The first instructions of the first processor.
+fn code(view: View<'_>, loaded: &Loaded) -> Markup {
+    let Some(registers) = loaded.registers(view.focus.vp_index()) else {
+        return Markup::default();
+    };
+    let listing = loaded.with_memory(view.document, |memory| {
+        let eyes = Eyes::new(registers, memory, None);
+        eyes.list(eyes.entry(), INSTRUCTIONS)
+    });
+    html! {
+        h2 { "First instructions" }
+        table.code {
+            tbody {
+                @for row in &listing.rows {
+                    tr {
+                        td { (hex(row.linear)) }
+                        td.dim { @for byte in &row.bytes { (format!("{byte:02x} ")) } }
+                        td { (row.words()) }
+                    }
+                }
+            }
+        }
+        @match &listing.stop {
+            None => {}
+            Some(Stop::Fault(_, fault)) => p { "The code ends there: " (fault) "." },
+            Some(Stop::NoMemory(_)) => p { "The code ends there: the guest has no memory behind it." },
+            Some(Stop::Unwritten(_)) => p { "The code ends there: no header writes what is behind it." },
+            Some(Stop::Unreadable(_)) => p { "The code ends there: the file cannot be read." },
         }
     }
 }
