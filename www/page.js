@@ -23,6 +23,7 @@ function restart(reason) {
   worker.terminate();
   start();
   progress(null);
+  measuring = false;
   document.body.dataset.state = 'empty';
   history.replaceState(null, '', location.pathname + location.search);
   address = '';
@@ -79,6 +80,7 @@ function show(update, number, action) {
   }
   // A sentence stays until a person does something else.
   if (update.error || !(update.working || action === 'scroll')) say(update.error ?? '');
+  if (action === 'scroll') measuring = false;
   if (!update.regions) return;
   const samePane = document.body.dataset.pane === update.pane;
   for (const [name, markup] of update.regions) put(region(name), markup, samePane);
@@ -94,10 +96,10 @@ function show(update, number, action) {
     address = location.hash;
   }
   if (document.activeElement !== search) search.value = update.search;
-  if (update.scroll !== undefined) {
-    const scroller = byId('scroller');
-    if (scroller) scroller.scrollTop = update.scroll;
-  }
+  const scroller = byId('scroller');
+  // Not where a person has scrolled on meanwhile: that is told next.
+  const isLate = action === 'scroll' && scroller?.scrollTop !== measured;
+  if (scroller && update.scroll !== undefined && !isLate) scroller.scrollTop = update.scroll;
   measure();
 }
 
@@ -140,8 +142,11 @@ document.addEventListener('focusout', ({ target }) => {
   if (edited === target) target.dispatchEvent(new Event('change', { bubbles: true }));
 });
 
-// The list that is scrolled, told to the engine at most once a frame.
+// The list that is scrolled, told to the engine at most once a frame, and not
+// again before it has answered.
 let scrolling = false;
+let measuring = false;
+let measured = 0;
 let seen = '';
 function measure() {
   const scroller = byId('scroller');
@@ -151,7 +156,10 @@ function measure() {
   }
   const { scrollTop: top, clientHeight: height } = scroller;
   if (seen === `${top} ${height}`) return;
+  if (measuring) return;
   seen = `${top} ${height}`;
+  measuring = true;
+  measured = top;
   send({ action: 'scroll', top, height });
 }
 function scrolled() {

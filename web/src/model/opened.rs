@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use igvm_analysis::host::HostDescription;
-use igvm_analysis::report::FindingsReport;
+use igvm_analysis::report::{FileView, FindingsReport};
 use igvm_core::defs::IgvmPlatformType;
 use igvm_core::platform::platform_name;
 use igvm_core::span::Span;
@@ -18,6 +18,9 @@ use super::picture::Picture;
 pub struct Opened {
     /// The file.
     pub document: Document,
+    /// What is said of the file as a whole, the checksum of all its headers
+    /// among it: taken once.
+    pub file: FileView,
     /// The types of header there are, and how often.
     pub kinds: Vec<(u32, u32)>,
     /// What the rule book says, for the host in use.
@@ -41,6 +44,7 @@ impl Opened {
     /// A document of which nothing is computed yet.
     pub fn new(document: Document) -> Self {
         Self {
+            file: FileView::new(&document.file()),
             kinds: kinds(&document),
             document,
             findings: FindingsReport::default(),

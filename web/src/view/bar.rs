@@ -1,6 +1,6 @@
 //! The bar on top: which file, which platform, the verdict; and the panes.
 
-use igvm_analysis::report::{FileView, Size};
+use igvm_analysis::report::Size;
 use igvm_core::platform::platform_by_name;
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ use crate::model::opened::Opened;
 
 /// File, platform, verdict.
 pub fn bar(view: View<'_>) -> Markup {
-    let file = FileView::new(&view.document.file());
+    let file = &view.opened.file;
     let chosen = view.loaded.map(|loaded| loaded.platform);
     html! {
         (files(view.files, Some(view)))

@@ -1,7 +1,7 @@
 //! Two files, or two platforms.
 
 use igvm_analysis::diff::{ChangedHeader, HeaderRun};
-use igvm_analysis::report::{FileView, FindingView, Size};
+use igvm_analysis::report::{FindingView, Size};
 use igvm_core::platform::platform_by_name;
 use maud::{Markup, html};
 
@@ -41,7 +41,7 @@ fn choose(view: View<'_>) -> Markup {
         html! { a href=(focus.href()) aria-current=[current] { (text) } }
     };
     let subject = &view.document.subject;
-    let platforms = FileView::new(&view.document.file()).platforms;
+    let platforms = &view.opened.file.platforms;
     let own = view.loaded.map(|loaded| loaded.platform);
     let others = platforms.iter().filter_map(|platform| {
         let typ = platform_by_name(&platform.name)?;

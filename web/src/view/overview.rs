@@ -1,6 +1,6 @@
 //! What the file is, in words; what is wrong with it; its fixed header.
 
-use igvm_analysis::report::{FileView, FindingView, ProcessorView, Size};
+use igvm_analysis::report::{FindingView, ProcessorView, Size};
 use igvm_core::x86::paging::Fault;
 use igvm_core::x86::{PagingMode, Register};
 use maud::{Markup, html};
@@ -36,7 +36,7 @@ pub fn overview(view: View<'_>) -> Markup {
 
 /// A file of which only a part is there, before everything that follows of it.
 fn truncated(view: View<'_>) -> Markup {
-    let file = FileView::new(&view.document.file());
+    let file = &view.opened.file;
     let (there, whole) = (file.file_size.0, file.total_file_size.0);
     html! {
         @if there < whole {
@@ -287,9 +287,9 @@ fn alert(view: View<'_>, is_told: bool) -> Markup {
 
 /// The file in one paragraph.
 pub(super) fn in_words(view: View<'_>) -> Markup {
-    let igvm = view.document.file();
-    let file = FileView::new(&igvm);
-    let platforms: Vec<String> = file.platforms.into_iter().map(|platform| platform.name).collect();
+    let file = &view.opened.file;
+    let platforms: Vec<String> =
+        file.platforms.iter().map(|platform| platform.name.clone()).collect();
     html! {
         @match view.loaded {
             Some(loaded) if loaded.is_x64 => {
@@ -416,7 +416,7 @@ pub(super) fn sentence(text: &str) -> String {
 }
 
 pub(super) fn fixed_header(view: View<'_>) -> Markup {
-    let view = FileView::new(&view.document.file());
+    let view = &view.opened.file;
     let headers_end = view.variable_header_offset.0.saturating_add(view.variable_header_size.0);
     html! {
         h2 { "Fixed header" }
