@@ -10,6 +10,8 @@ use crate::Description;
 pub(crate) const SELECTOR: u16 = 0x510;
 /// Reads the selected item's next byte.
 pub(crate) const DATA: u16 = 0x511;
+/// Ports from [`SELECTOR`] on, with those between that are not used.
+pub(crate) const LEN: u8 = 12;
 
 const SIGNATURE: u16 = 0x00;
 const ID: u16 = 0x01;

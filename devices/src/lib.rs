@@ -21,6 +21,7 @@
 //! What nobody claims reads as all ones and swallows writes, as on an ISA bus;
 //! so does physical memory that is not there.
 
+pub mod acpi;
 mod cmos;
 mod fw_cfg;
 mod pci;
@@ -151,6 +152,7 @@ impl Devices {
         match port {
             COM1..=0x3ff => self.com1.read((port - COM1) as u8),
             DEBUG_PORT => DEBUG_PORT_PRESENT,
+            pm::APM..0xb4 => self.pm.read_apm(port),
             cmos::INDEX | cmos::DATA => self.cmos.read(port, &*self.clock),
             reset::KEYBOARD_DATA
             | reset::KEYBOARD_COMMAND
@@ -196,6 +198,7 @@ impl Devices {
                 // The writer remembers why text was lost (`Console::failure`).
                 let _lost = self.debug.write_all(&[value]).and_then(|()| self.debug.flush());
             }
+            pm::APM..0xb4 => self.pm.write_apm(port, value),
             cmos::INDEX | cmos::DATA => self.cmos.write(port, value),
             pci::DATA..=0xcff => self.pci.write((port - pci::DATA) as u8, value),
             _ => return self.reset.write(port, value),
