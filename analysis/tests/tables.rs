@@ -65,7 +65,7 @@ fn acpi_tables_are_what_iasl_reads() {
     assert_eq!(count("Subtable Type : 01 [Memory Affinity]"), 2);
     // A package and its cores.
     assert_eq!(count("Subtable Type : 00 [Processor Hierarchy Node]"), 301);
-    for line in ["Base Address : 0000000100000000", "Address Length : 0000000140000000"] {
+    for line in ["Base Address : 0000000100000000", "Address Length : 0000000180000000"] {
         assert!(text.contains(line), "no {line:?} in:\n{text}");
     }
 }
@@ -82,7 +82,7 @@ fn the_device_tree_is_what_dtc_reads() {
         "cpu@12b {",
         "memory@0 {",
         "memory@100000000 {",
-        "reg = <0x01 0x00 0x01 0x40000000>;",
+        "reg = <0x01 0x00 0x01 0x80000000>;",
         "microsoft,igvm-type = <0x00>;",
     ] {
         assert!(text.contains(line), "no {line:?} in:\n{text}");

@@ -8,6 +8,7 @@ mod tool;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::Pc;
 use igvm_core::span::Span;
 use igvm_devices::acpi::{Chipset, Table, tables_at};
 use tool::tool;
@@ -98,6 +99,65 @@ fn tables_at_an_address_are_whole() {
     }
     assert!(tables_at(0xe_0010, &chipset(), &[]).is_none(), "the FACS would not be aligned");
     assert!(tables_at(0xffff_ff00, &chipset(), &[]).is_none(), "past 4 GiB");
+}
+
+/// What firmware does with the script, in a little memory of its own: the files
+/// go where it likes, one behind the other.
+fn load_by_script(pc: &mut Pc, base: u64) -> (Vec<u8>, u64) {
+    let script = pc.fw_cfg_file("etc/table-loader");
+    let mut memory = Vec::new();
+    let mut places: Vec<(String, usize)> = vec![];
+    for command in script.chunks(128) {
+        let number = |at: usize| u32::from_le_bytes(command[at..at + 4].try_into().unwrap());
+        let place = |places: &[(String, usize)], at: usize| {
+            let name = name(&command[at..at + 56]);
+            places.iter().find(|(this, _)| *this == name).map(|(_, place)| *place).unwrap()
+        };
+        match number(0) {
+            1 => {
+                let name = name(&command[4..60]);
+                memory.resize(memory.len().next_multiple_of(number(60) as usize), 0);
+                places.push((name.clone(), memory.len()));
+                memory.extend(pc.fw_cfg_file(&name));
+            }
+            2 => {
+                let (at, source) = (place(&places, 4), place(&places, 60));
+                let (at, len) = (at + number(116) as usize, usize::from(command[120]));
+                let mut field = [0; 8];
+                field[..len].copy_from_slice(&memory[at..at + len]);
+                let address = u64::from_le_bytes(field) + base + source as u64;
+                memory[at..at + len].copy_from_slice(&address.to_le_bytes()[..len]);
+            }
+            3 => {
+                let [at, start, len] = [60, 64, 68].map(|at| number(at) as usize);
+                let file = place(&places, 4);
+                assert_eq!(memory[file + at], 0, "OVMF does not take the old sum away");
+                memory[file + at] = sum(&memory[file + start..][..len]).wrapping_neg();
+            }
+            0 => assert_eq!(command, [0; 128]),
+            other => panic!("command {other}"),
+        }
+    }
+    let rsdp = places.iter().find(|(name, _)| name == "etc/acpi/rsdp").unwrap().1;
+    (memory, base + rsdp as u64)
+}
+
+fn name(field: &[u8]) -> String {
+    String::from_utf8(field.split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn firmware_gets_the_same_tables() {
+    let mut pc = Pc::small();
+    let (memory, rsdp) = load_by_script(&mut pc, 0x3f_0000);
+    let (tables, elsewhere) = walk(&Placed { gpa: 0x3f_0000, bytes: &memory }, rsdp);
+    assert_eq!(signatures(&tables), ["XSDT", "FACP", "SSDT", "DSDT", "FACS"]);
+    assert_eq!(elsewhere, []);
+    // The chipset at power-up, as a file without firmware has it, says the same.
+    let chipset = Chipset::at_power_up(&Pc::description(&[]).windows);
+    let same = tables_at(0x10_0000, &chipset, &[]).unwrap();
+    let (same, _) = walk(&Placed { gpa: 0x10_0000, bytes: &same }, 0x10_0000);
+    assert!(same[2..] == tables[3..]);
 }
 
 /// Each table disassembled, and the DSDT compiled again: that is when the

@@ -1,4 +1,5 @@
 //! Programs that know better than we do.
+#![allow(unreachable_pub, reason = "tests of another crate use it too")]
 
 use std::io::Write;
 use std::process::Command;

@@ -2,8 +2,8 @@
 //! and how to switch off (ACPI specification 6.5, chapters 6, 7 and 19).
 
 use acpi_tables::aml::{
-    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Interrupt, Name, Package,
-    PackageBuilder, Path, ResourceTemplate, Scope,
+    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Interrupt, Name, PackageBuilder,
+    Path, ResourceTemplate, Scope,
 };
 use acpi_tables::sdt::Sdt;
 use acpi_tables::{Aml, AmlSink};
@@ -165,10 +165,10 @@ fn clock() -> Made {
 /// What no other device claims and nobody may be put over.
 fn board(chipset: &Chipset) -> Made {
     let mut taken = vec![
-        ports(pm::APM, pm::APM_LEN),
+        ports(pm::APM, (pm::APM_END - pm::APM) as u8),
         ports(DEBUG_PORT, 1),
         ports(EXIT_PORT, 4),
-        ports(fw_cfg::SELECTOR, fw_cfg::LEN),
+        ports(fw_cfg::SELECTOR, (fw_cfg::END - fw_cfg::SELECTOR) as u8),
         ports(chipset.pm_base, pm::LEN as u8),
     ];
     taken.extend(chipset.ecam.map(memory));

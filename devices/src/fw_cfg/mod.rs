@@ -20,8 +20,8 @@ pub(crate) const DATA: u16 = 0x511;
 pub(crate) const DMA: u16 = 0x514;
 /// Its lower half. Writing it starts the command.
 pub(crate) const DMA_START: u16 = 0x518;
-/// Ports from [`SELECTOR`] on, with those between that are not used.
-pub(crate) const LEN: u8 = 12;
+/// The port behind the last.
+pub(crate) const END: u16 = 0x51c;
 
 /// What the DMA address reads as: the interface is there.
 const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
@@ -114,7 +114,8 @@ impl FwCfg {
         half: [u8; 4],
         chipset: impl FnOnce() -> Chipset,
     ) {
-        let at = u64::from(std::mem::take(&mut self.dma)) << 32 | u64::from(u32::from_be_bytes(half));
+        let at =
+            u64::from(std::mem::take(&mut self.dma)) << 32 | u64::from(u32::from_be_bytes(half));
         let Ok(command) = Command::read(memory, at) else { return };
         let done = self.run(memory, &command, chipset);
         let status = if done.is_ok() { 0 } else { control::ERROR };
