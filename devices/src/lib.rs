@@ -10,7 +10,11 @@
 //! | 0x501 | exit port |
 //! | 0x510, 0x511 | fw_cfg |
 //! | 0xcf8, 0xcf9, 0xcfc to 0xcff | PCI configuration, reset control |
-//! | 0xb000 to 0xb03f, movable | ACPI power management |
+//! | 0x600 to 0x63f, movable | ACPI power management |
+//!
+//! PCI configuration space is in memory, too, once the host bridge has been told
+//! where. On the bus: the host bridge 00:00.0, the LPC bridge 00:1f.0, and with a
+//! disk a virtio block device at 00:03.0.
 //!
 //! Nothing here knows of KVM or holds a file: text goes to writers, time comes
 //! from a [`Clock`], interrupts go to an [`InterruptLine`], memory is lent by
@@ -27,6 +31,7 @@ mod pci;
 mod pm;
 mod reset;
 mod serial;
+pub mod virtio;
 mod wiring;
 
 use std::io::Write;
@@ -34,7 +39,7 @@ use std::io::Write;
 use igvm_core::span::Span;
 
 pub use serial::{COM1, COM1_IRQ};
-pub use wiring::{Clock, InterruptLine, Memory, NoMemory, Wiring};
+pub use wiring::{Clock, Disk, InterruptLine, Memory, NoMemory, PciInterrupts, Wiring};
 
 /// Debug text goes out here; reading it answers [`DEBUG_PORT_PRESENT`].
 pub const DEBUG_PORT: u16 = 0x402;
@@ -112,7 +117,7 @@ impl Devices {
             cmos: cmos::Cmos::new(machine),
             reset: reset::ResetPorts::new(),
             fw_cfg: fw_cfg::FwCfg::new(machine),
-            pci: pci::Pci::new(),
+            pci: pci::Pci::new(wiring.pci_interrupts, wiring.disk),
             pm: pm::PowerManagement::new(),
         }
     }
@@ -129,17 +134,16 @@ impl Devices {
         self.cmos = cmos::Cmos::new(&self.machine);
         self.reset = reset::ResetPorts::new();
         self.fw_cfg = fw_cfg::FwCfg::new(&self.machine);
-        self.pci = pci::Pci::new();
+        self.pci.reset();
         self.pm = pm::PowerManagement::new();
     }
 
     /// One read of `data.len()` bytes at `port`.
-    pub fn read(&mut self, _memory: &mut dyn Memory, port: u16, data: &mut [u8]) {
+    pub fn read(&mut self, memory: &mut dyn Memory, port: u16, data: &mut [u8]) {
         if let Some(offset) = self.pm_offset(port) {
             return self.pm.read(offset, data, &*self.clock);
         }
-        if let (pci::ADDRESS, Ok(data)) = (port, <&mut [u8; 4]>::try_from(&mut *data)) {
-            *data = self.pci.address().to_le_bytes();
+        if self.pci.read_port(memory, port, data) {
             return;
         }
         for (at, byte) in data.iter_mut().enumerate() {
@@ -157,13 +161,12 @@ impl Devices {
             | reset::SYSTEM_CONTROL_A
             | reset::RESET_CONTROL => self.reset.read(port),
             fw_cfg::DATA => self.fw_cfg.next(),
-            pci::DATA..=0xcff => self.pci.read((port - pci::DATA) as u8),
             _ => 0xff,
         }
     }
 
     /// One write of `data` to `port`.
-    pub fn write(&mut self, _memory: &mut dyn Memory, port: u16, data: &[u8]) -> Option<Ending> {
+    pub fn write(&mut self, memory: &mut dyn Memory, port: u16, data: &[u8]) -> Option<Ending> {
         if let Some(offset) = self.pm_offset(port) {
             return self.pm.write(offset, data);
         }
@@ -176,11 +179,10 @@ impl Devices {
                 self.fw_cfg.select(u16::from_le_bytes([low, high]));
                 return None;
             }
-            (pci::ADDRESS, &[a, b, c, d]) => {
-                self.pci.set_address(u32::from_le_bytes([a, b, c, d]));
-                return None;
-            }
             _ => {}
+        }
+        if self.pci.write_port(memory, port, data) {
+            return None;
         }
         let mut ending = None;
         for (at, byte) in data.iter().enumerate() {
@@ -197,24 +199,26 @@ impl Devices {
                 let _lost = self.debug.write_all(&[value]).and_then(|()| self.debug.flush());
             }
             cmos::INDEX | cmos::DATA => self.cmos.write(port, value),
-            pci::DATA..=0xcff => self.pci.write((port - pci::DATA) as u8, value),
             _ => return self.reset.write(port, value),
         }
         None
     }
 
     /// A read of physical addresses where there is no memory.
-    pub fn read_memory(&mut self, _memory: &mut dyn Memory, _gpa: u64, data: &mut [u8]) {
-        data.fill(0xff);
+    pub fn read_memory(&mut self, memory: &mut dyn Memory, gpa: u64, data: &mut [u8]) {
+        if !self.pci.read_memory(memory, gpa, data) {
+            data.fill(0xff);
+        }
     }
 
     /// A write to physical addresses where there is no memory.
     pub fn write_memory(
         &mut self,
-        _memory: &mut dyn Memory,
-        _gpa: u64,
-        _data: &[u8],
+        memory: &mut dyn Memory,
+        gpa: u64,
+        data: &[u8],
     ) -> Option<Ending> {
+        self.pci.write_memory(memory, gpa, data);
         None
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! - [`clock`]: the host's time, for the devices.
 //! - [`console`]: where the guest's text goes, and watching it.
+//! - [`disk`]: the file or block device behind a disk.
 //! - [`guest`]: what a run loads: memory and registers.
 //! - [`kvm`]: the map to KVM, the virtual machine and its run. Linux on x86-64
 //!   only; the rest builds everywhere.
 
 pub mod clock;
 pub mod console;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod disk;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod fill;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

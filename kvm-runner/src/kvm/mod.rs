@@ -11,6 +11,7 @@ mod cpuid;
 mod exit;
 mod host;
 mod instruction;
+mod interrupt;
 mod regs;
 mod report;
 mod run;

@@ -1,5 +1,7 @@
 //! The virtual machine: memory, interrupt controllers, processors.
 
+use std::sync::Arc;
+
 use igvm_core::span::Span;
 use igvm_core::x86::RegisterFile;
 use kvm_bindings::{
@@ -29,7 +31,7 @@ const PAGE: u64 = 0x1000;
 pub struct Machine {
     // Dropped in this order: nothing may run when the memory goes.
     pub(super) processors: Vec<VcpuFd>,
-    fd: VmFd,
+    pub(super) fd: Arc<VmFd>,
     pub(super) memory: GuestMemoryMmap,
     pub(super) host: Host,
 }
@@ -55,7 +57,7 @@ impl Machine {
         image.fill(&memory)?;
         let supported =
             cpuid::supported(&host.kvm).map_err(BootError::kvm("say what CPUID it supports"))?;
-        let mut machine = Self { processors: Vec::new(), fd, memory, host };
+        let mut machine = Self { processors: Vec::new(), fd: Arc::new(fd), memory, host };
         for vp_index in 0..processors {
             let cpuid = cpuid::for_processor(&supported, vp_index, processors);
             let processor = machine

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use igvm_core::span::Span;
 use igvm_core::x86::{RegisterFile, Segment};
-use igvm_devices::{COM1_IRQ, Description, Devices, Wiring};
+use igvm_devices::{COM1_IRQ, Description, Devices, Disk, Wiring};
 use kvm_runner::clock::HostClock;
 use kvm_runner::console::{Console, Destination, Source};
 use kvm_runner::guest::{BootError, Image};
@@ -161,6 +161,8 @@ pub fn run(
         serial: console.writer(Source::Serial),
         debug: console.writer(Source::Debug),
         serial_line: machine.interrupt_line(COM1_IRQ)?,
+        pci_interrupts: machine.pci_interrupts(),
+        disk: run.disk,
         clock: Box::new(HostClock::new()),
     };
     let report = machine.run(Devices::new(&description, wiring), &console, Some(run.limit))?;
@@ -172,11 +174,12 @@ pub struct Run<'a> {
     pub processors: u32,
     pub until: Option<&'a str>,
     pub limit: Duration,
+    pub disk: Option<Box<dyn Disk>>,
 }
 
 impl Default for Run<'_> {
     fn default() -> Self {
-        Self { processors: 1, until: None, limit: PATIENCE }
+        Self { processors: 1, until: None, limit: PATIENCE, disk: None }
     }
 }
 
