@@ -10,7 +10,7 @@
 //! | 0x501 | exit port |
 //! | 0x510, 0x511 | fw_cfg |
 //! | 0xcf8, 0xcf9, 0xcfc to 0xcff | PCI configuration, reset control |
-//! | 0x600 to 0x63f, movable | ACPI power management |
+//! | 0x600 to 0x67f, movable | ACPI power management |
 //!
 //! PCI configuration space is in memory, too, once the host bridge has been told
 //! where. On the bus: the host bridge 00:00.0, the LPC bridge 00:1f.0, and with a
@@ -155,6 +155,7 @@ impl Devices {
         match port {
             COM1..=0x3ff => self.com1.read((port - COM1) as u8),
             DEBUG_PORT => DEBUG_PORT_PRESENT,
+            pm::APM..0xb4 => self.pm.read_apm(port),
             cmos::INDEX | cmos::DATA => self.cmos.read(port, &*self.clock),
             reset::KEYBOARD_DATA
             | reset::KEYBOARD_COMMAND
@@ -198,6 +199,7 @@ impl Devices {
                 // The writer remembers why text was lost (`Console::failure`).
                 let _lost = self.debug.write_all(&[value]).and_then(|()| self.debug.flush());
             }
+            pm::APM..0xb4 => self.pm.write_apm(port, value),
             cmos::INDEX | cmos::DATA => self.cmos.write(port, value),
             _ => return self.reset.write(port, value),
         }

@@ -2,6 +2,7 @@
 //! Intel I/O Controller Hub 9 (datasheet 316972, chapter 13).
 
 use super::config::{Config, Identity};
+use crate::pm;
 
 /// The power-management block's first I/O port.
 const PMBASE: usize = 0x40;
@@ -16,17 +17,11 @@ const UNROUTED: u8 = 1 << 7;
 /// Root complex base address.
 const RCBA: usize = 0xf0;
 
-/// Where the power-management block is before anybody moves it. On the real
-/// chip firmware has to put it there; a file that starts an operating system
-/// brings no firmware, so here it is there, and on, from the start.
-const PM_BASE: u16 = 0x600;
-
 /// The ISA interrupts that a route can name; the others are the chip's own.
 const ISA_ROUTES: u16 = 0b1101_1110_1111_1000;
 
 /// The first input of the I/O APIC that a PIRQ arrives at, PIRQA.
 const PIRQ_GSI: u32 = 16;
-const PIRQS: u8 = 8;
 
 /// The LPC bridge.
 pub(crate) struct Lpc(pub(super) Config);
@@ -40,7 +35,7 @@ impl Lpc {
         let identity = Identity { vendor: 0x8086, device: 0x2918, revision: 2, class: 0x0601 };
         let mut config = Config::new(&identity, 0);
         config.set(0x04, &[0x07]);
-        config.set(PMBASE, &(PM_BASE | 1).to_le_bytes());
+        config.set(PMBASE, &(pm::POWER_UP_BASE | 1).to_le_bytes());
         config.allow(PMBASE, &[0x80, 0xff]);
         config.set(ACPI_CNTL, &[ACPI_ENABLE]);
         config.allow(ACPI_CNTL, &[0x87]);
@@ -80,7 +75,7 @@ impl Lpc {
 fn pirq(device: u8, pin: u8) -> u8 {
     let pin = pin.wrapping_sub(1);
     match device {
-        0..25 => PIRQS / 2 + pin.wrapping_add(device) % 4,
-        _ => pin % 4,
+        25..=29 | 31 => pin % 4,
+        _ => 4 + pin.wrapping_add(device) % 4,
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use config::{Config, Identity};
 pub(crate) use msix::Msix;
 
 /// CONFIG_ADDRESS, a double word.
-const CONFIG_ADDRESS: u16 = 0xcf8;
+pub(crate) const ADDRESS: u16 = 0xcf8;
 /// First port of CONFIG_DATA.
 const CONFIG_DATA: u16 = 0xcfc;
 const CONFIG_DATA_LAST: u16 = 0xcff;
@@ -140,7 +140,7 @@ impl Pci {
         data: &mut [u8],
     ) -> bool {
         match port {
-            CONFIG_ADDRESS if data.len() == 4 => data.copy_from_slice(&self.address.to_le_bytes()),
+            ADDRESS if data.len() == 4 => data.copy_from_slice(&self.address.to_le_bytes()),
             CONFIG_DATA..=CONFIG_DATA_LAST => {
                 let (inside, behind) = data.split_at_mut(data.len().min(inside(port)));
                 behind.fill(0xff);
@@ -155,7 +155,7 @@ impl Pci {
     /// Writes to a port, if it is one of the bus.
     pub(crate) fn write_port(&mut self, memory: &mut dyn Memory, port: u16, data: &[u8]) -> bool {
         match (port, data) {
-            (CONFIG_ADDRESS, &[a, b, c, d]) => {
+            (ADDRESS, &[a, b, c, d]) => {
                 // Bits 30:24 and 1:0 are fixed at zero.
                 self.address = u32::from_le_bytes([a, b, c, d]) & 0x80ff_fffc;
             }

@@ -183,10 +183,8 @@ impl VirtioBlock {
             common::QUEUE_SELECT => self.queue_select = value,
             _ if self.queue_select != 0 => {}
             common::QUEUE_MSIX_VECTOR => self.queue_vector = vector,
-            common::QUEUE_SIZE if !self.queue.enabled => {
-                if value.is_power_of_two() && value <= Virtqueue::SIZE_MAX {
-                    self.queue.size = value;
-                }
+            common::QUEUE_SIZE if !self.queue.enabled && is_queue_size(value) => {
+                self.queue.size = value;
             }
             common::QUEUE_ENABLE if value == 1 => self.queue.enabled = true,
             // Done at once: it reads as 0 (section 4.1.4.3.1).
@@ -368,6 +366,10 @@ impl Function for VirtioBlock {
             && !self.msix.enabled(&self.config)
             && !self.config.command(command::INTERRUPT_DISABLE)
     }
+}
+
+fn is_queue_size(value: u16) -> bool {
+    value.is_power_of_two() && value <= Virtqueue::SIZE_MAX
 }
 
 /// The features that the device offers.
