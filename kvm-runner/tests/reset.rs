@@ -176,9 +176,15 @@ fn session<'a>(
     let debug = Buffer::default();
     let console =
         Console::new(Destination::Nowhere, Destination::Writer(Box::new(debug.clone())), None);
-    let description = Description { ram: vec![RAM], reserved: vec![RESERVED_BY_KVM], processors };
+    let description = Description {
+        ram: vec![RAM],
+        reserved: vec![RESERVED_BY_KVM],
+        processors,
+        windows: vec![],
+        acpi_tables: vec![],
+    };
     let machine = Machine::new(host, image, processors).unwrap();
-    let session = Session::new(machine, image, &description, console, settings).unwrap();
+    let session = Session::new(machine, image, &description, console, None, settings).unwrap();
     (session, debug)
 }
 
