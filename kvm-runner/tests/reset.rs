@@ -11,16 +11,18 @@ use common::{Bits, Buffer, PATIENCE, host, with_loaded};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, ptr, registers::*};
 use igvm_analysis::document::Document;
-use igvm_analysis::host::HostDescription;
+use igvm_analysis::host::{HostDescription, HostTables};
 use igvm_core::defs::{IGVM_VHS_PARAMETER_INSERT, IgvmPlatformType};
+use igvm_core::load;
 use igvm_core::span::Span;
 use igvm_core::wire::ParameterKind;
 use igvm_core::write::{Data, FileBuilder, HeaderSpec, Version, start};
 use igvm_core::x86::{Register, RegisterFile};
-use igvm_devices::{Description, Ending};
+use igvm_devices::Ending;
 use kvm_runner::console::{Console, Destination};
+use kvm_runner::describe::description;
 use kvm_runner::guest::Image;
-use kvm_runner::kvm::{Access, Machine, Pace, Place, Processor, RESERVED_BY_KVM, Stop, Watch};
+use kvm_runner::kvm::{Access, Machine, Pace, Place, Processor, Stop, Watch};
 use kvm_runner::session::{OnFailure, Session, Settings};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -176,13 +178,8 @@ fn session<'a>(
     let debug = Buffer::default();
     let console =
         Console::new(Destination::Nowhere, Destination::Writer(Box::new(debug.clone())), None);
-    let description = Description {
-        ram: vec![RAM],
-        reserved: vec![RESERVED_BY_KVM],
-        processors,
-        windows: vec![],
-        acpi_tables: vec![],
-    };
+    let tables = HostTables::new(HostDescription { processors, ..HostDescription::default() });
+    let description = description(&load::Host { ram: &[RAM], ..tables.unwrap().host() });
     let machine = Machine::new(host, image, processors).unwrap();
     let session = Session::new(machine, image, &description, console, None, settings).unwrap();
     (session, debug)
