@@ -47,11 +47,35 @@ pub(crate) struct Boot {
     /// Where the debug port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "none")]
     debugcon: PathBuf,
+    /// A disk: a file or block device, read-only unless `,rw` follows.
+    #[arg(long, value_name = "PATH[,rw]", value_parser = disk)]
+    disk: Option<DiskArgument>,
     /// Print every register at the stop.
     #[arg(long)]
     registers: bool,
     #[command(flatten)]
     machine: MachineArguments,
+}
+
+/// The image of a disk, and whether the guest may write it.
+#[derive(Clone)]
+struct DiskArgument {
+    path: PathBuf,
+    writable: bool,
+}
+
+/// `PATH`, `PATH,rw` or `PATH,ro`, which is the same as `PATH` unless that ends
+/// in one of the two itself.
+fn disk(text: &str) -> Result<DiskArgument, String> {
+    let (path, writable) = match text.rsplit_once(',') {
+        Some((path, "rw")) => (path, true),
+        Some((path, "ro")) => (path, false),
+        _ => (text, false),
+    };
+    match path {
+        "" => Err("give a file or a block device: disk.img or disk.img,rw".to_owned()),
+        path => Ok(DiskArgument { path: path.into(), writable }),
+    }
 }
 
 /// What follows something that could go on by a reset.
@@ -104,14 +128,16 @@ mod on_kvm {
     use igvm_core::load;
     use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
+    use igvm_devices::Disk;
     use kvm_runner::console::{Console, Destination};
     use kvm_runner::describe::description;
+    use kvm_runner::disk::DiskFile;
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
     use kvm_runner::kvm::{Host, Machine, Pace, Report};
     use kvm_runner::session::{OnFailure, Session, Settings};
 
-    use super::{Boot, Document, ExitCode, Failure, Then};
+    use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -168,6 +194,10 @@ mod on_kvm {
             image: &LoadedImage<'_>,
             host: &load::Host<'_>,
         ) -> Result<Report, BootError> {
+            let disk = match &self.disk {
+                Some(disk) => Some(open_disk(disk)?),
+                None => None,
+            };
             let machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
             // And both are opened before what they hold is lost.
@@ -178,7 +208,8 @@ mod on_kvm {
                 self.until.as_deref(),
             );
             let description = description(host);
-            let mut session = Session::new(machine, image, &description, console, self.settings())?;
+            let mut session =
+                Session::new(machine, image, &description, console, disk, self.settings())?;
             session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()))
         }
     }
@@ -238,6 +269,11 @@ mod on_kvm {
             more => format!(" (and {more} more; `check` lists them)"),
         };
         Failure::usage(format!("{place}{}{more}", first.kind))
+    }
+
+    fn open_disk(argument: &DiskArgument) -> Result<Box<dyn Disk>, BootError> {
+        let disk = DiskFile::open(&argument.path, argument.writable);
+        disk.map(|disk| Box::new(disk) as _).map_err(|error| BootError::Image(error.to_string()))
     }
 
     /// The file that a path names, as it is; `None` for `stdio` and `none`.
