@@ -120,6 +120,7 @@ impl Boot {
 mod on_kvm {
     use std::fs::File;
     use std::path::Path;
+    use std::sync::Arc;
 
     use igvm_analysis::loaded::Problems;
     use igvm_analysis::report::FindingsReport;
@@ -136,6 +137,7 @@ mod on_kvm {
     use kvm_runner::image::LoadedImage;
     use kvm_runner::kvm::{Host, Machine, Pace, Report};
     use kvm_runner::session::{OnFailure, Session, Settings};
+    use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
 
     use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
 
@@ -210,7 +212,29 @@ mod on_kvm {
             let description = description(host);
             let mut session =
                 Session::new(machine, image, &description, console, disk, self.settings())?;
-            session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()))
+            let control = session.around.control.clone();
+            let io = |what| move |source| BootError::Kvm { what, source };
+            // The terminal first: that takes a process with a single thread.
+            let taken = match self.serial.to_str() {
+                Some("stdio") => {
+                    let taken = RawTerminal::take().map_err(io("take the terminal"))?;
+                    if taken.is_some() {
+                        eprintln!("kvm-runner: {HELP}");
+                    }
+                    listen(control.clone()).map_err(io("listen to signals"))?;
+                    let devices = Arc::clone(&session.around.devices);
+                    Typist::start(devices, control).map_err(io("read what is typed"))?;
+                    taken
+                }
+                _ => {
+                    listen(control).map_err(io("listen to signals"))?;
+                    None
+                }
+            };
+            let report =
+                session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()));
+            drop(taken);
+            report
         }
     }
 
