@@ -212,29 +212,33 @@ mod on_kvm {
             let description = description(host);
             let mut session =
                 Session::new(machine, image, &description, console, disk, self.settings())?;
-            let control = session.around.control.clone();
-            let io = |what| move |source| BootError::Kvm { what, source };
-            // The terminal first: that takes a process with a single thread.
-            let taken = match self.serial.to_str() {
-                Some("stdio") => {
-                    let taken = RawTerminal::take().map_err(io("take the terminal"))?;
-                    if taken.is_some() {
-                        eprintln!("kvm-runner: {HELP}");
-                    }
-                    listen(control.clone()).map_err(io("listen to signals"))?;
-                    let devices = Arc::clone(&session.around.devices);
-                    Typist::start(devices, control).map_err(io("read what is typed"))?;
-                    taken
-                }
-                _ => {
-                    listen(control).map_err(io("listen to signals"))?;
-                    None
-                }
-            };
+            let terminal = self.attend(&session)?;
             let report =
                 session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()));
-            drop(taken);
+            drop(terminal);
             report
+        }
+
+        /// Lets people in: by signals and, where the serial port is at standard
+        /// input and output, by keys.
+        fn attend(&self, session: &Session<'_>) -> Result<Option<RawTerminal>, BootError> {
+            let control = &session.around.control;
+            let types = self.serial.to_str() == Some("stdio");
+            // The terminal first: that takes a process with a single thread.
+            let terminal = match types {
+                true => RawTerminal::take().map_err(BootError::system("take the terminal"))?,
+                false => None,
+            };
+            if terminal.is_some() {
+                eprintln!("kvm-runner: {HELP}");
+            }
+            listen(control.clone()).map_err(BootError::system("listen to signals"))?;
+            if types {
+                let devices = Arc::clone(&session.around.devices);
+                Typist::start(devices, control.clone())
+                    .map_err(BootError::system("read what is typed"))?;
+            }
+            Ok(terminal)
         }
     }
 
