@@ -46,6 +46,13 @@ pub enum BootError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// This system refused something that a run needs.
+    System {
+        /// What was tried: "take the terminal".
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
     /// The image asks for a machine that cannot be, or its bytes cannot be
     /// read. A sentence that says what and where.
     Image(String),
@@ -77,13 +84,18 @@ impl BootError {
         move |errno| Self::Kvm { what, source: errno.into() }
     }
 
+    /// A refusal of the system, for `map_err`.
+    pub fn system(what: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+
     /// The exit code: 2 for the image, 4 for a state no processor takes, 5 for
     /// the host.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Image(_) => 2,
             Self::Refused { .. } | Self::Changed { .. } => 4,
-            Self::Host(_) | Self::Kvm { .. } => 5,
+            Self::Host(_) | Self::Kvm { .. } | Self::System { .. } => 5,
         }
     }
 }
@@ -93,6 +105,9 @@ impl fmt::Display for BootError {
         match self {
             Self::Host(error) => error.fmt(f),
             Self::Kvm { what, source } => write!(f, "KVM would not {what}: {source}"),
+            Self::System { what, source } => {
+                write!(f, "this system would not {what}: {source}")
+            }
             Self::Image(sentence) => f.write_str(sentence),
             Self::Refused { vp_index, what, source } => write!(
                 f,
@@ -133,7 +148,9 @@ impl std::error::Error for BootError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Host(error) => Some(error),
-            Self::Kvm { source, .. } | Self::Refused { source, .. } => Some(source),
+            Self::Kvm { source, .. }
+            | Self::System { source, .. }
+            | Self::Refused { source, .. } => Some(source),
             Self::Image(_) | Self::Changed { .. } => None,
         }
     }

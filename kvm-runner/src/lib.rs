@@ -7,6 +7,7 @@
 //! - [`guest`]: what a run loads: memory and registers.
 //! - [`kvm`]: the map to KVM, the virtual machine and its run.
 //! - [`session`]: a machine from its start to its end, with resets.
+//! - [`terminal`]: the person at it.
 //!
 //! What runs machines is for Linux on x86-64; the rest builds everywhere.
 
@@ -28,3 +29,5 @@ pub mod kvm;
 pub mod memory;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod session;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod terminal;

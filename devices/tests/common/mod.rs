@@ -209,12 +209,13 @@ impl Pc {
     /// Two processors and this RAM, `now` seconds after 1970 began. Of the RAM
     /// the first 64 KiB can be read and written.
     pub fn new(ram: &[Span], now: u64) -> Self {
-        Self::built(&Self::description(ram), now, None)
+        Self::of(&Self::description(ram), now, None)
     }
 
     /// With 64 KiB and a disk.
     pub fn with_disk(disk: RamDisk) -> Self {
-        Self::built(&Self::description(&[Span::new(0, 0x1_0000)]), 0, Some(Box::new(disk)))
+        let machine = Self::description(&[Span::new(0, 0x1_0000)]);
+        Self::of(&machine, 0, Some(Box::new(disk)))
     }
 
     pub fn description(ram: &[Span]) -> Description {
@@ -227,9 +228,9 @@ impl Pc {
         }
     }
 
-    fn built(machine: &Description, now: u64, disk: Option<Box<dyn Disk>>) -> Self {
-        let (serial, debug, line) = (Buffer::default(), Buffer::default(), Line::default());
+    pub fn of(machine: &Description, now: u64, disk: Option<Box<dyn Disk>>) -> Self {
         let controllers = Controllers::default();
+        let (serial, debug, line) = (Buffer::default(), Buffer::default(), Line::default());
         let wiring = Wiring {
             serial: Box::new(serial.clone()),
             debug: Box::new(debug.clone()),

@@ -120,6 +120,7 @@ impl Boot {
 mod on_kvm {
     use std::fs::File;
     use std::path::Path;
+    use std::sync::Arc;
 
     use igvm_analysis::loaded::Problems;
     use igvm_analysis::report::FindingsReport;
@@ -136,6 +137,7 @@ mod on_kvm {
     use kvm_runner::image::LoadedImage;
     use kvm_runner::kvm::{Host, Machine, Pace, Report};
     use kvm_runner::session::{OnFailure, Session, Settings};
+    use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
 
     use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
 
@@ -210,7 +212,33 @@ mod on_kvm {
             let description = description(host);
             let mut session =
                 Session::new(machine, image, &description, console, disk, self.settings())?;
-            session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()))
+            let terminal = self.attend(&session)?;
+            let report =
+                session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()));
+            drop(terminal);
+            report
+        }
+
+        /// Lets people in: by signals and, where the serial port is at standard
+        /// input and output, by keys.
+        fn attend(&self, session: &Session<'_>) -> Result<Option<RawTerminal>, BootError> {
+            let control = &session.around.control;
+            let types = self.serial.to_str() == Some("stdio");
+            // The terminal first: that takes a process with a single thread.
+            let terminal = match types {
+                true => RawTerminal::take().map_err(BootError::system("take the terminal"))?,
+                false => None,
+            };
+            if terminal.is_some() {
+                eprintln!("kvm-runner: {HELP}");
+            }
+            listen(control.clone()).map_err(BootError::system("listen to signals"))?;
+            if types {
+                let devices = Arc::clone(&session.around.devices);
+                Typist::start(devices, control.clone())
+                    .map_err(BootError::system("read what is typed"))?;
+            }
+            Ok(terminal)
         }
     }
 
