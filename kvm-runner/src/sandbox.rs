@@ -74,7 +74,8 @@ pub fn confine(folders: &[&Path]) -> Result<(), SandboxError> {
 /// Landlock: no file but in these folders, no TCP, no signal to others.
 fn confine_files(folders: &[&Path]) -> Result<RestrictionStatus, landlock::RulesetError> {
     const NEWEST: ABI = ABI::V6;
-    let new_files = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::RemoveFile;
+    let new_files =
+        AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::RemoveFile;
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
