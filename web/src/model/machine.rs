@@ -149,11 +149,6 @@ impl Loaded {
         all.iter().find(|processor| processor.vp_index == vp_index)
     }
 
-    /// The registers of the processor that starts first.
-    pub fn boot_registers(&self) -> Option<&RegisterFile> {
-        self.machine().boot_processor().map(|processor: &Processor| &processor.registers)
-    }
-
     /// The extents of an address space, by address.
     pub fn extents(&self, space: Space) -> impl Iterator<Item = &Extent> {
         self.machine().image().extents(space)
