@@ -22,6 +22,13 @@ pub trait Image {
     /// Fails when the image's bytes cannot be read or have no memory.
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError>;
 
+    /// Writes the image again into memory that a guest has used. What the image
+    /// does not name is left as it is.
+    ///
+    /// # Errors
+    /// Fails when the image's bytes can no longer be read.
+    fn refill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError>;
+
     /// The registers a processor starts with. `None` is the reset state, in
     /// which processor 0 starts and any other waits for INIT and SIPI.
     fn registers(&self, vp_index: u32) -> Option<RegisterFile>;
@@ -35,6 +42,13 @@ pub enum BootError {
     /// A call that any KVM should take failed.
     Kvm {
         /// What was tried: "create a processor".
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// This system refused something that a run needs.
+    System {
+        /// What was tried: "take the terminal".
         what: &'static str,
         /// Why it failed.
         source: std::io::Error,
@@ -70,13 +84,18 @@ impl BootError {
         move |errno| Self::Kvm { what, source: errno.into() }
     }
 
+    /// A refusal of the system, for `map_err`.
+    pub fn system(what: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+
     /// The exit code: 2 for the image, 4 for a state no processor takes, 5 for
     /// the host.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Image(_) => 2,
             Self::Refused { .. } | Self::Changed { .. } => 4,
-            Self::Host(_) | Self::Kvm { .. } => 5,
+            Self::Host(_) | Self::Kvm { .. } | Self::System { .. } => 5,
         }
     }
 }
@@ -86,6 +105,9 @@ impl fmt::Display for BootError {
         match self {
             Self::Host(error) => error.fmt(f),
             Self::Kvm { what, source } => write!(f, "KVM would not {what}: {source}"),
+            Self::System { what, source } => {
+                write!(f, "this system would not {what}: {source}")
+            }
             Self::Image(sentence) => f.write_str(sentence),
             Self::Refused { vp_index, what, source } => write!(
                 f,
@@ -126,7 +148,9 @@ impl std::error::Error for BootError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Host(error) => Some(error),
-            Self::Kvm { source, .. } | Self::Refused { source, .. } => Some(source),
+            Self::Kvm { source, .. }
+            | Self::System { source, .. }
+            | Self::Refused { source, .. } => Some(source),
             Self::Image(_) | Self::Changed { .. } => None,
         }
     }

@@ -1,13 +1,22 @@
 //! Runs the machine that an IGVM file makes.
 //!
-//! - [`devices`]: the machine around the processors. Knows nothing of KVM.
+//! - [`clock`]: the host's time, for the devices.
 //! - [`console`]: where the guest's text goes, and watching it.
+//! - [`describe`]: what the devices are told of the machine.
+//! - [`disk`]: the file or block device behind a disk.
 //! - [`guest`]: what a run loads: memory and registers.
-//! - [`kvm`]: the map to KVM, the virtual machine and its run. Linux on x86-64
-//!   only; the rest builds everywhere.
+//! - [`kvm`]: the map to KVM, the virtual machine and its run.
+//! - [`session`]: a machine from its start to its end, with resets.
+//! - [`terminal`]: the person at it.
+//!
+//! What runs machines is for Linux on x86-64; the rest builds everywhere.
 
+pub mod clock;
 pub mod console;
-pub mod devices;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod describe;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod disk;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod fill;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -16,3 +25,9 @@ pub mod guest;
 pub mod image;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod kvm;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod memory;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod session;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod terminal;

@@ -6,8 +6,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Bits, Run, host, run_bits};
+use igvm_devices::Ending;
 use kvm_runner::console::Source;
-use kvm_runner::devices::Ending;
 use kvm_runner::kvm::Stop;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -106,8 +106,8 @@ fn the_guest_may_ask_for_a_reset_or_shutdown() {
         (&[0xb0, 0xfe, 0xe6, 0x64], reset(0x64)),
         (&[0xb0, 0x01, 0xe6, 0x92], reset(0x92)),
         (&[0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee], reset(0xcf9)),
-        // mov dx, 0xb004; mov ax, 0x2000; out dx, ax
-        (&[0xba, 0x04, 0xb0, 0xb8, 0x00, 0x20, 0xef], Stop::Ended(Ending::Shutdown)),
+        // mov dx, 0x604; mov ax, 0x2000; out dx, ax
+        (&[0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef], Stop::Ended(Ending::Shutdown)),
     ];
     for (code, stop) in cases {
         let Some(host) = host() else { return };

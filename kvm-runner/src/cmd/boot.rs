@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 use igvm_analysis::document::Document;
 
 use super::Failure;
@@ -32,17 +32,59 @@ pub(crate) struct Boot {
     /// Stop after this many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+    /// What follows when the guest asks for a reset.
+    #[arg(long, value_name = "THEN", default_value = "reset")]
+    on_reset: Then,
+    /// What follows a triple fault, by which real PCs are reset.
+    #[arg(long, value_name = "THEN", default_value = "stop")]
+    on_triple_fault: Then,
+    /// Reset the machine each time this many seconds have passed.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    reset_every: Option<Duration>,
     /// Where the serial port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "stdio")]
     serial: PathBuf,
     /// Where the debug port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "none")]
     debugcon: PathBuf,
+    /// A disk: a file or block device, read-only unless `,rw` follows.
+    #[arg(long, value_name = "PATH[,rw]", value_parser = disk)]
+    disk: Option<DiskArgument>,
     /// Print every register at the stop.
     #[arg(long)]
     registers: bool,
     #[command(flatten)]
     machine: MachineArguments,
+}
+
+/// The image of a disk, and whether the guest may write it.
+#[derive(Clone)]
+struct DiskArgument {
+    path: PathBuf,
+    writable: bool,
+}
+
+/// `PATH`, `PATH,rw` or `PATH,ro`, which is the same as `PATH` unless that ends
+/// in one of the two itself.
+fn disk(text: &str) -> Result<DiskArgument, String> {
+    let (path, writable) = match text.rsplit_once(',') {
+        Some((path, "rw")) => (path, true),
+        Some((path, "ro")) => (path, false),
+        _ => (text, false),
+    };
+    match path {
+        "" => Err("give a file or a block device: disk.img or disk.img,rw".to_owned()),
+        path => Ok(DiskArgument { path: path.into(), writable }),
+    }
+}
+
+/// What follows something that could go on by a reset.
+#[derive(Clone, Copy, ValueEnum)]
+enum Then {
+    /// The run ends.
+    Stop,
+    /// Registers and memory go back to what the file says, and it runs again.
+    Reset,
 }
 
 fn sample_names() -> clap::builder::PossibleValuesParser {
@@ -78,6 +120,7 @@ impl Boot {
 mod on_kvm {
     use std::fs::File;
     use std::path::Path;
+    use std::sync::Arc;
 
     use igvm_analysis::loaded::Problems;
     use igvm_analysis::report::FindingsReport;
@@ -86,13 +129,17 @@ mod on_kvm {
     use igvm_core::load;
     use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
-    use kvm_runner::console::{Console, Destination, Source};
-    use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
+    use igvm_devices::Disk;
+    use kvm_runner::console::{Console, Destination};
+    use kvm_runner::describe::description;
+    use kvm_runner::disk::DiskFile;
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
-    use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
+    use kvm_runner::kvm::{Host, Machine, Pace, Report};
+    use kvm_runner::session::{OnFailure, Session, Settings};
+    use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
 
-    use super::{Boot, Document, ExitCode, Failure};
+    use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -130,12 +177,30 @@ mod on_kvm {
             Ok(ExitCode::from(report.stop.exit_code()))
         }
 
+        fn settings(&self) -> Settings {
+            let then = |then| match then {
+                Then::Stop => OnFailure::Stop,
+                Then::Reset => OnFailure::Reset,
+            };
+            Settings {
+                limit: self.timeout,
+                on_reset: then(self.on_reset),
+                on_triple_fault: then(self.on_triple_fault),
+                reset_every: self.reset_every,
+                pace: Pace::Free,
+            }
+        }
+
         fn start(
             &self,
             image: &LoadedImage<'_>,
             host: &load::Host<'_>,
         ) -> Result<Report, BootError> {
-            let mut machine = Machine::new(Host::open()?, image, host.processors)?;
+            let disk = match &self.disk {
+                Some(disk) => Some(open_disk(disk)?),
+                None => None,
+            };
+            let machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
             // And both are opened before what they hold is lost.
             let (serial, debug) = (open(&self.serial)?, open(&self.debugcon)?);
@@ -144,18 +209,36 @@ mod on_kvm {
                 destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
-            let wiring = Wiring {
-                serial: console.writer(Source::Serial),
-                debug: console.writer(Source::Debug),
-                serial_line: machine.interrupt_line(COM1_IRQ)?,
-                clock: Box::new(HostClock::new()),
+            let description = description(host);
+            let mut session =
+                Session::new(machine, image, &description, console, disk, self.settings())?;
+            let terminal = self.attend(&session)?;
+            let report =
+                session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()));
+            drop(terminal);
+            report
+        }
+
+        /// Lets people in: by signals and, where the serial port is at standard
+        /// input and output, by keys.
+        fn attend(&self, session: &Session<'_>) -> Result<Option<RawTerminal>, BootError> {
+            let control = &session.around.control;
+            let types = self.serial.to_str() == Some("stdio");
+            // The terminal first: that takes a process with a single thread.
+            let terminal = match types {
+                true => RawTerminal::take().map_err(BootError::system("take the terminal"))?,
+                false => None,
             };
-            let description = Description {
-                ram: host.ram.to_vec(),
-                reserved: vec![RESERVED_BY_KVM],
-                processors: host.processors,
-            };
-            machine.run(Devices::new(&description, wiring), &console, self.timeout)
+            if terminal.is_some() {
+                eprintln!("kvm-runner: {HELP}");
+            }
+            listen(control.clone()).map_err(BootError::system("listen to signals"))?;
+            if types {
+                let devices = Arc::clone(&session.around.devices);
+                Typist::start(devices, control.clone())
+                    .map_err(BootError::system("read what is typed"))?;
+            }
+            Ok(terminal)
         }
     }
 
@@ -214,6 +297,11 @@ mod on_kvm {
             more => format!(" (and {more} more; `check` lists them)"),
         };
         Failure::usage(format!("{place}{}{more}", first.kind))
+    }
+
+    fn open_disk(argument: &DiskArgument) -> Result<Box<dyn Disk>, BootError> {
+        let disk = DiskFile::open(&argument.path, argument.writable);
+        disk.map(|disk| Box::new(disk) as _).map_err(|error| BootError::Image(error.to_string()))
     }
 
     /// The file that a path names, as it is; `None` for `stdio` and `none`.

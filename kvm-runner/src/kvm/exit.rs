@@ -6,6 +6,8 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{VcpuExit, VcpuFd};
 
+use super::debug::Event;
+
 /// What the processor wants, or why it cannot go on.
 pub(super) enum Exit<'a> {
     /// IN or INS: one or more reads of `size` bytes, into `data`.
@@ -15,9 +17,11 @@ pub(super) enum Exit<'a> {
     /// A read of physical memory that no slot has.
     MemoryRead { gpa: u64, data: &'a mut [u8] },
     /// A write to such memory.
-    MemoryWrite,
+    MemoryWrite { gpa: u64, data: &'a [u8] },
     /// Nothing for us: run on.
     Again,
+    /// KVM_EXIT_DEBUG: a step is done or a breakpoint met.
+    Debug(Event),
     /// HLT without an interrupt controller to end it.
     Halted,
     /// KVM_EXIT_SHUTDOWN: a fault in the double-fault handler.
@@ -40,6 +44,7 @@ pub(super) fn run(processor: &mut VcpuFd) -> Exit<'_> {
     match processor.run() {
         Ok(VcpuExit::IoIn(..) | VcpuExit::IoOut(..)) => return port_access(processor),
         Ok(VcpuExit::InternalError) => return internal_error(processor.get_kvm_run()),
+        Ok(VcpuExit::Debug(debug)) => return Exit::Debug(Event::of(&debug)),
         Ok(VcpuExit::Hlt) => return Exit::Halted,
         Ok(VcpuExit::Shutdown) => return Exit::TripleFault,
         Ok(VcpuExit::FailEntry(reason, _)) => return Exit::FailEntry { reason },
@@ -62,11 +67,12 @@ fn memory_access(run: &mut kvm_run) -> Exit<'_> {
     // SAFETY: the exit reason was KVM_EXIT_MMIO, whose member this is; every
     // bit pattern of it is valid.
     let mmio = unsafe { &mut run.__bindgen_anon_1.mmio };
-    if mmio.is_write != 0 {
-        return Exit::MemoryWrite;
-    }
     let len = mmio.data.len().min(mmio.len as usize);
-    Exit::MemoryRead { gpa: mmio.phys_addr, data: &mut mmio.data[..len] }
+    let (gpa, data) = (mmio.phys_addr, &mut mmio.data[..len]);
+    match mmio.is_write {
+        0 => Exit::MemoryRead { gpa, data },
+        _ => Exit::MemoryWrite { gpa, data },
+    }
 }
 
 /// `kvm-ioctls` tells the bytes of a port access but not how many accesses

@@ -4,12 +4,16 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use igvm_analysis::host::{HostDescription, HostTables};
+use igvm_core::load;
 use igvm_core::span::Span;
 use igvm_core::x86::{RegisterFile, Segment};
-use kvm_runner::console::{Console, Destination, Source};
-use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
+use igvm_devices::Disk;
+use kvm_runner::console::{Console, Destination};
+use kvm_runner::describe::description;
 use kvm_runner::guest::{BootError, Image};
-use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
+use kvm_runner::kvm::{Host, Machine, Report};
+use kvm_runner::session::{OnFailure, Session, Settings};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// More than any guest here takes, on a busy host that interprets it.
@@ -103,6 +107,10 @@ impl Image for Bits {
         Ok(())
     }
 
+    fn refill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
+        self.fill(memory)
+    }
+
     fn registers(&self, vp_index: u32) -> Option<RegisterFile> {
         self.registers.get(vp_index as usize).copied().flatten()
     }
@@ -150,19 +158,16 @@ pub fn run(
         Destination::Writer(Box::new(debug.clone())),
         run.until,
     );
-    let description = Description {
-        ram: ram.to_vec(),
-        reserved: vec![RESERVED_BY_KVM],
-        processors: run.processors,
-    };
-    let mut machine = Machine::new(host, image, run.processors)?;
-    let wiring = Wiring {
-        serial: console.writer(Source::Serial),
-        debug: console.writer(Source::Debug),
-        serial_line: machine.interrupt_line(COM1_IRQ)?,
-        clock: Box::new(HostClock::new()),
-    };
-    let report = machine.run(Devices::new(&description, wiring), &console, Some(run.limit))?;
+    let host_description =
+        HostDescription { processors: run.processors, ..HostDescription::default() };
+    let tables = HostTables::new(host_description).unwrap();
+    let description = description(&load::Host { ram, ..tables.host() });
+    let machine = Machine::new(host, image, run.processors)?;
+    let settings =
+        Settings { limit: Some(run.limit), on_reset: OnFailure::Stop, ..Settings::default() };
+    let mut session = Session::new(machine, image, &description, console, run.disk, settings)?;
+    let report = session.run(|_| {})?;
+    let machine = session.machine;
     Ok(Outcome { report, serial: serial.text(), debug: debug.text(), machine })
 }
 
@@ -171,11 +176,12 @@ pub struct Run<'a> {
     pub processors: u32,
     pub until: Option<&'a str>,
     pub limit: Duration,
+    pub disk: Option<Box<dyn Disk>>,
 }
 
 impl Default for Run<'_> {
     fn default() -> Self {
-        Self { processors: 1, until: None, limit: PATIENCE }
+        Self { processors: 1, until: None, limit: PATIENCE, disk: None }
     }
 }
 
