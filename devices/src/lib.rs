@@ -118,6 +118,7 @@ pub struct Devices {
 impl Devices {
     /// The devices of the described machine, as after power-up.
     pub fn new(machine: &Description, wiring: Wiring) -> Self {
+        let pci = pci::Pci::new(wiring.pci_interrupts, wiring.disk);
         Self {
             machine: machine.clone(),
             clock: wiring.clock,
@@ -126,8 +127,8 @@ impl Devices {
             cmos: cmos::Cmos::new(machine),
             keyboard: keyboard::Keyboard::new(),
             reset: reset::ResetPorts::new(),
-            fw_cfg: fw_cfg::FwCfg::new(machine),
-            pci: pci::Pci::new(wiring.pci_interrupts, wiring.disk),
+            fw_cfg: fw_cfg::FwCfg::new(machine, pci.has_disk()),
+            pci,
             pm: pm::PowerManagement::new(),
         }
     }
@@ -144,7 +145,7 @@ impl Devices {
         self.cmos = cmos::Cmos::new(&self.machine);
         self.keyboard = keyboard::Keyboard::new();
         self.reset = reset::ResetPorts::new();
-        self.fw_cfg = fw_cfg::FwCfg::new(&self.machine);
+        self.fw_cfg = fw_cfg::FwCfg::new(&self.machine, self.pci.has_disk());
         self.pci.reset();
         self.pm = pm::PowerManagement::new();
     }
@@ -213,7 +214,7 @@ impl Devices {
         let (pci, windows) = (&self.pci, &self.machine.windows);
         let chipset = || acpi::Chipset {
             pm_base: pci.pm_base().unwrap_or(pm::POWER_UP_BASE),
-            ecam: None,
+            ecam: pci.ecam(),
             windows: windows.clone(),
         };
         match (port, data) {

@@ -160,6 +160,39 @@ fn firmware_gets_the_same_tables() {
     assert!(same[2..] == tables[3..]);
 }
 
+/// Firmware moves the power-management block and maps configuration space
+/// before it asks for the tables, and they say so. Later moves they cannot.
+#[test]
+fn tables_tell_what_firmware_has_set_up() {
+    for (pm_base, ecam) in [(0x600, 0xb000_0000), (0x7f80, 0xe000_0000), (0xb000, 0)] {
+        let mut pc = Pc::small();
+        let write = |pc: &mut Pc, function, register, value: u32| {
+            pc.config(function, register);
+            pc.write(0xcfc, &value.to_le_bytes());
+        };
+        write(&mut pc, 0x1f << 3, 0x40, pm_base | 1);
+        write(&mut pc, 0x1f << 3, 0x44, 0x80);
+        write(&mut pc, 0, 0x64, u32::from(ecam == 0) * 4);
+        write(&mut pc, 0, 0x60, ecam | 1);
+        let (memory, rsdp) = load_by_script(&mut pc, 0x3f_0000);
+        write(&mut pc, 0x1f << 3, 0x40, 0x801);
+        let (again, _) = load_by_script(&mut pc, 0x3f_0000);
+        assert!(memory == again, "once made, they stay");
+        let (tables, _) = walk(&Placed { gpa: 0x3f_0000, bytes: &memory }, rsdp);
+        assert_eq!(signatures(&tables), ["XSDT", "FACP", "MCFG", "SSDT", "DSDT", "FACS"]);
+        let number = |at: usize, table: usize, len: usize| {
+            tables[table][at..at + len].iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte))
+        };
+        assert_eq!(number(56, 1, 4), u64::from(pm_base), "PM1a event block");
+        let base = if ecam == 0 { 0x4_0000_0000 } else { ecam.into() };
+        assert_eq!(number(44, 2, 8), base, "ECAM");
+        pc.devices.reset();
+        let (memory, rsdp) = load_by_script(&mut pc, 0x3f_0000);
+        let (tables, _) = walk(&Placed { gpa: 0x3f_0000, bytes: &memory }, rsdp);
+        assert_eq!(signatures(&tables), ["XSDT", "FACP", "SSDT", "DSDT", "FACS"]);
+    }
+}
+
 /// Each table disassembled, and the DSDT compiled again: that is when the
 /// compiler looks at what it means.
 #[test]

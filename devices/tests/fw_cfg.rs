@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{MIB, Pc};
+use common::{MIB, Pc, RamDisk};
 use igvm_core::span::Span;
 use proptest::prelude::*;
 
@@ -101,6 +101,14 @@ fn files_are_what_firmware_looks_for() {
     assert_eq!(map[36..], [2, 0, 0, 0]);
     assert_eq!(pc.fw_cfg_file("etc/acpi/rsdp").len(), 36);
     assert_eq!(pc.fw_cfg_file("etc/table-loader").len() % 128, 0);
+}
+
+#[test]
+fn the_disk_is_what_to_start_from() {
+    let mut pc = Pc::with_disk(RamDisk::new(4));
+    assert_eq!(pc.fw_cfg_file("bootorder"), b"/pci@i0cf8/scsi@3/disk@0,0\0");
+    pc.devices.reset();
+    assert_eq!(pc.fw_cfg_file("bootorder"), b"/pci@i0cf8/scsi@3/disk@0,0\0");
 }
 
 proptest! {

@@ -122,27 +122,15 @@ fn windows(chipset: &Chipset) -> Made {
 fn interrupts() -> Made {
     const ANY_FUNCTION: u32 = 0xffff;
     let mut routes = PackageBuilder::new();
-    for device in 0..32 {
-        for pin in 0..4 {
-            let address = (device << 16) | ANY_FUNCTION;
-            routes.add_element(&package(&[address, pin, 0, interrupt(device, pin)]));
+    for device in 0..32_u8 {
+        for pin in 0..4_u8 {
+            let address = u32::from(device) << 16 | ANY_FUNCTION;
+            // Here pin 0 is INTA#, in configuration space it is 1.
+            let input = pci::io_apic_input(device, pin + 1);
+            routes.add_element(&package(&[address, pin.into(), 0, input]));
         }
     }
     name("_PRT", &routes)
-}
-
-/// The I/O APIC input of a device's pin (0 is INTA#), as firmware for this
-/// chipset leaves it: devices in slots share PIRQE# to PIRQH#, rotated by their
-/// number; those of the ICH9 itself reach PIRQA# to PIRQD# by the reset values
-/// of its interrupt route registers, of which device 30 has none (ICH9
-/// datasheet, section 10.1: D31IR to D25IR). PIRQA# is input 16.
-fn interrupt(device: u32, pin: u32) -> u32 {
-    const PIRQA: u32 = 16;
-    const PIRQE: u32 = 20;
-    match device {
-        25..=29 | 31 => PIRQA + pin,
-        _ => PIRQE + (device + pin) % 4,
-    }
 }
 
 fn com1() -> Made {

@@ -6,6 +6,7 @@ use igvm_core::span::Span;
 use crate::Description;
 use crate::acpi::loader::{Files, RSDP_FILE, SCRIPT_FILE, TABLES_FILE};
 use crate::acpi::{Chipset, Table};
+use crate::pci::DISK_DEVICE;
 
 pub(super) const SIGNATURE: u16 = 0x00;
 const ID: u16 = 0x01;
@@ -71,7 +72,7 @@ impl AcpiTables {
 }
 
 impl Items {
-    pub(super) fn new(machine: &Description) -> Self {
+    pub(super) fn new(machine: &Description, disk: bool) -> Self {
         let tables = AcpiTables {
             windows: machine.windows.clone(),
             others: machine.acpi_tables.clone(),
@@ -80,7 +81,7 @@ impl Items {
         let ram = machine.ram.iter().fold(0, |sum: u64, span| sum.saturating_add(span.len));
         let processors = u16::try_from(machine.processors).unwrap_or(u16::MAX);
         let acpi = tables.reserve();
-        let files = [
+        let mut files = vec![
             ("etc/e820", e820(machine)),
             (RSDP_FILE, acpi.rsdp),
             (TABLES_FILE, acpi.tables),
@@ -88,6 +89,9 @@ impl Items {
             ("etc/system-states", SYSTEM_STATES.to_vec()),
             ("etc/boot-fail-wait", BOOT_FAIL_WAIT.to_le_bytes().to_vec()),
         ];
+        if disk {
+            files.push(("bootorder", boot_order()));
+        }
         let mut items = vec![
             (SIGNATURE, b"QEMU".to_vec()),
             (ID, INTERFACES.to_le_bytes().to_vec()),
@@ -133,6 +137,13 @@ impl Items {
             }
         }
     }
+}
+
+/// What to start from: the disk, by its OpenFirmware path with the name that
+/// virtio block devices have there (SeaBIOS `src/boot.c`; OVMF
+/// `QemuBootOrderLib`).
+fn boot_order() -> Vec<u8> {
+    format!("/pci@i0cf8/scsi@{DISK_DEVICE:x}/disk@0,0\0").into_bytes()
 }
 
 /// The memory map: entries of base, length and type, 20 bytes each.

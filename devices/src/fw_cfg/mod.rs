@@ -70,8 +70,9 @@ pub(crate) struct FwCfg {
 }
 
 impl FwCfg {
-    pub(crate) fn new(machine: &Description) -> Self {
-        Self { items: Items::new(machine), selected: items::SIGNATURE, offset: 0, dma: 0 }
+    /// `disk` says whether there is one to start from.
+    pub(crate) fn new(machine: &Description, disk: bool) -> Self {
+        Self { items: Items::new(machine, disk), selected: items::SIGNATURE, offset: 0, dma: 0 }
     }
 
     /// Selects an item. `chipset` is the chipset as firmware has set it up by
