@@ -1,6 +1,8 @@
 //! A PC without processors: what a test plays is the guest.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod driver;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -256,6 +258,12 @@ impl Pc {
         let mut data = [0; 4];
         self.read(0xcfc, &mut data);
         u32::from_le_bytes(data)
+    }
+
+    /// Writes a double word of bus 0's configuration space, by mechanism 1.
+    pub fn set_config(&mut self, function: u8, register: u8, value: u32) {
+        self.config(function, register);
+        self.write(0xcfc, &value.to_le_bytes());
     }
 
     /// The first bytes of a fw_cfg item.
