@@ -94,7 +94,11 @@ pub struct Driver {
 impl Driver {
     /// Finds the device, assigns addresses and lets it answer.
     pub fn probe(disk: RamDisk) -> Self {
-        let mut pc = Pc::with_disk(disk);
+        Self::attach(Pc::with_disk(disk))
+    }
+
+    /// The same, in a PC that is as after power-up.
+    pub fn attach(mut pc: Pc) -> Self {
         assert_eq!(pc.config(FUNCTION, 0), 0x1042_1af4);
         pc.set_config(FUNCTION, 0x10, STRUCTURES as u32);
         pc.set_config(FUNCTION, 0x14, (STRUCTURES >> 32) as u32);

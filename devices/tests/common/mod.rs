@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 pub mod driver;
+pub mod play;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
