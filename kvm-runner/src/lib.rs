@@ -1,13 +1,13 @@
 //! Runs the machine that an IGVM file makes.
 //!
-//! - [`devices`]: the machine around the processors. Knows nothing of KVM.
+//! - [`clock`]: the host's time, for the devices.
 //! - [`console`]: where the guest's text goes, and watching it.
 //! - [`guest`]: what a run loads: memory and registers.
 //! - [`kvm`]: the map to KVM, the virtual machine and its run. Linux on x86-64
 //!   only; the rest builds everywhere.
 
+pub mod clock;
 pub mod console;
-pub mod devices;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod fill;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -16,3 +16,5 @@ pub mod guest;
 pub mod image;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod kvm;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod memory;

@@ -6,8 +6,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Bits, Run, host, run_bits};
+use igvm_devices::Ending;
 use kvm_runner::console::Source;
-use kvm_runner::devices::Ending;
 use kvm_runner::kvm::Stop;
 use vm_memory::{Bytes, GuestAddress};
 

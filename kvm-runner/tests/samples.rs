@@ -9,8 +9,8 @@ use igvm_analysis::document::Document;
 use igvm_analysis::host::HostDescription;
 use igvm_core::load::Relocation;
 use igvm_core::span::Span;
+use igvm_devices::Ending;
 use igvm_samples::guest::EXIT_SUCCESS;
-use kvm_runner::devices::Ending;
 use kvm_runner::kvm::Stop;
 
 const COMMAND_LINE: &str = "console=ttyS0 quiet";

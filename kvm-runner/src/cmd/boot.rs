@@ -86,8 +86,9 @@ mod on_kvm {
     use igvm_core::load;
     use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
+    use igvm_devices::{COM1_IRQ, Description, Devices, Wiring};
+    use kvm_runner::clock::HostClock;
     use kvm_runner::console::{Console, Destination, Source};
-    use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
     use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};

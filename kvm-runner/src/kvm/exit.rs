@@ -15,7 +15,7 @@ pub(super) enum Exit<'a> {
     /// A read of physical memory that no slot has.
     MemoryRead { gpa: u64, data: &'a mut [u8] },
     /// A write to such memory.
-    MemoryWrite,
+    MemoryWrite { gpa: u64, data: &'a [u8] },
     /// Nothing for us: run on.
     Again,
     /// HLT without an interrupt controller to end it.
@@ -62,11 +62,12 @@ fn memory_access(run: &mut kvm_run) -> Exit<'_> {
     // SAFETY: the exit reason was KVM_EXIT_MMIO, whose member this is; every
     // bit pattern of it is valid.
     let mmio = unsafe { &mut run.__bindgen_anon_1.mmio };
-    if mmio.is_write != 0 {
-        return Exit::MemoryWrite;
-    }
     let len = mmio.data.len().min(mmio.len as usize);
-    Exit::MemoryRead { gpa: mmio.phys_addr, data: &mut mmio.data[..len] }
+    let (gpa, data) = (mmio.phys_addr, &mut mmio.data[..len]);
+    match mmio.is_write {
+        0 => Exit::MemoryRead { gpa, data },
+        _ => Exit::MemoryWrite { gpa, data },
+    }
 }
 
 /// `kvm-ioctls` tells the bytes of a port access but not how many accesses

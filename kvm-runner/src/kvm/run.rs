@@ -18,8 +18,9 @@ use super::stop::Emulation;
 use super::vcpu::{self, Place};
 use super::{Instruction, Machine, Report, Stop};
 use crate::console::Console;
-use crate::devices::Devices;
 use crate::guest::BootError;
+use crate::memory::GuestRam;
+use igvm_devices::Devices;
 
 /// RFLAGS.IF: interrupts are on.
 const RFLAGS_IF: u64 = 1 << 9;
@@ -39,6 +40,7 @@ enum Cause {
 /// What the threads share.
 struct Shared {
     devices: Mutex<Devices>,
+    memory: GuestRam,
     console: Console,
     /// Tells every processor to leave its loop.
     stopping: AtomicBool,
@@ -114,6 +116,7 @@ impl Machine {
             .map_err(|errno| failed("have a signal to stop it")(errno.into()))?;
         let shared = Arc::new(Shared {
             devices: Mutex::new(devices),
+            memory: GuestRam(self.memory.clone()),
             console: console.clone(),
             stopping: AtomicBool::new(false),
             first: Mutex::default(),
@@ -243,10 +246,11 @@ fn join(threads: Vec<JoinHandle<VcpuFd>>) -> Vec<VcpuFd> {
 
 /// One KVM_RUN and what it asks for.
 fn step(processor: &mut VcpuFd, shared: &Shared) -> Option<Cause> {
+    let memory = &mut shared.memory.clone();
     let stop = match exit::run(processor) {
         Exit::PortWrite { port, size, data } => {
             let mut devices = lock(&shared.devices);
-            let ending = data.chunks(size).find_map(|chunk| devices.write(port, chunk));
+            let ending = data.chunks(size).find_map(|chunk| devices.write(memory, port, chunk));
             drop(devices);
             if shared.console.ended() {
                 return Some(Cause::Console);
@@ -255,14 +259,17 @@ fn step(processor: &mut VcpuFd, shared: &Shared) -> Option<Cause> {
         }
         Exit::PortRead { port, size, data } => {
             let mut devices = lock(&shared.devices);
-            data.chunks_mut(size).for_each(|chunk| devices.read(port, chunk));
+            data.chunks_mut(size).for_each(|chunk| devices.read(memory, port, chunk));
             return None;
         }
         Exit::MemoryRead { gpa, data } => {
-            lock(&shared.devices).read_memory(gpa, data);
+            lock(&shared.devices).read_memory(memory, gpa, data);
             return None;
         }
-        Exit::MemoryWrite | Exit::Again | Exit::Halted => return None,
+        Exit::MemoryWrite { gpa, data } => {
+            Stop::Ended(lock(&shared.devices).write_memory(memory, gpa, data)?)
+        }
+        Exit::Again | Exit::Halted => return None,
         Exit::TripleFault => Stop::TripleFault,
         Exit::Emulation { code } => return Some(Cause::Emulation { code }),
         Exit::Internal { suberror } => Stop::Internal { suberror },

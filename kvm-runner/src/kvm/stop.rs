@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Instruction;
 use crate::console::Source;
-use crate::devices::Ending;
+use igvm_devices::Ending;
 
 /// Why a run stopped. The text is one sentence without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]

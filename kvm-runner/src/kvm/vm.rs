@@ -12,8 +12,8 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRe
 use vmm_sys_util::eventfd::EventFd;
 
 use super::{Host, HostError, cpuid, vcpu};
-use crate::devices::InterruptLine;
 use crate::guest::{BootError, Image};
+use igvm_devices::InterruptLine;
 
 /// Three pages that KVM on Intel needs for itself, clear of a firmware of up to
 /// 16 MiB below 4 GiB.

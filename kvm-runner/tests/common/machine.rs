@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use igvm_core::span::Span;
 use igvm_core::x86::{RegisterFile, Segment};
+use igvm_devices::{COM1_IRQ, Description, Devices, Wiring};
+use kvm_runner::clock::HostClock;
 use kvm_runner::console::{Console, Destination, Source};
-use kvm_runner::devices::{COM1_IRQ, Description, Devices, HostClock, Wiring};
 use kvm_runner::guest::{BootError, Image};
 use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};

@@ -4,12 +4,12 @@
 
 use igvm_core::span::Span;
 
-use super::Description;
+use crate::Description;
 
 /// Selects an item, by a word write.
-pub(super) const SELECTOR: u16 = 0x510;
+pub(crate) const SELECTOR: u16 = 0x510;
 /// Reads the selected item's next byte.
-pub(super) const DATA: u16 = 0x511;
+pub(crate) const DATA: u16 = 0x511;
 
 const SIGNATURE: u16 = 0x00;
 const ID: u16 = 0x01;
@@ -29,14 +29,14 @@ const IRQ0_OVERRIDE: u16 = 0x8002;
 const INTERFACE: u32 = 1;
 
 /// The items and where the guest stands in one of them.
-pub(super) struct FwCfg {
+pub(crate) struct FwCfg {
     items: Vec<(u16, Vec<u8>)>,
     selected: u16,
     offset: usize,
 }
 
 impl FwCfg {
-    pub(super) fn new(machine: &Description) -> Self {
+    pub(crate) fn new(machine: &Description) -> Self {
         let ram = machine.ram.iter().fold(0, |sum: u64, span| sum.saturating_add(span.len));
         let processors = u16::try_from(machine.processors).unwrap_or(u16::MAX);
         let files = [("etc/e820", e820(machine))];
@@ -56,14 +56,14 @@ impl FwCfg {
         Self { items, selected: SIGNATURE, offset: 0 }
     }
 
-    pub(super) const fn select(&mut self, selector: u16) {
+    pub(crate) const fn select(&mut self, selector: u16) {
         self.selected = selector;
         self.offset = 0;
     }
 
     /// The next byte of the selected item; zero behind its end and where there
     /// is no such item.
-    pub(super) fn next(&mut self) -> u8 {
+    pub(crate) fn next(&mut self) -> u8 {
         let item = self.items.iter().find(|(selector, _)| *selector == self.selected);
         match item.and_then(|(_, content)| content.get(self.offset)) {
             Some(byte) => {

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::{Clock, Description};
+use crate::{Clock, Description};
 
 /// Selects a register; bit 7 would mask non-maskable interrupts.
-pub(super) const INDEX: u16 = 0x70;
+pub(crate) const INDEX: u16 = 0x70;
 /// Reads or writes the selected register.
-pub(super) const DATA: u16 = 0x71;
+pub(crate) const DATA: u16 = 0x71;
 
 const SECONDS: u8 = 0x00;
 const MINUTES: u8 = 0x02;
@@ -51,13 +51,13 @@ const GIB: u64 = 1 << 30;
 
 /// The clock chip. Its time is the host's; what the guest sets is dropped. It
 /// raises no interrupts.
-pub(super) struct Cmos {
+pub(crate) struct Cmos {
     index: u8,
     memory: [u8; 128],
 }
 
 impl Cmos {
-    pub(super) fn new(machine: &Description) -> Self {
+    pub(crate) fn new(machine: &Description) -> Self {
         let mut cmos = Self { index: 0, memory: [0; 128] };
         let below_4g = machine.ram_end_below_4g();
         let above_4g = machine.ram_end_above_4g().saturating_sub(4 * GIB);
@@ -81,7 +81,7 @@ impl Cmos {
         self.memory[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
     }
 
-    pub(super) fn read(&self, port: u16, clock: &dyn Clock) -> u8 {
+    pub(crate) fn read(&self, port: u16, clock: &dyn Clock) -> u8 {
         if port != DATA {
             return 0xff;
         }
@@ -101,7 +101,7 @@ impl Cmos {
         }
     }
 
-    pub(super) fn write(&mut self, port: u16, value: u8) {
+    pub(crate) fn write(&mut self, port: u16, value: u8) {
         if port == INDEX {
             self.index = value & 0x7f;
             return;

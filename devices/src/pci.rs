@@ -3,9 +3,9 @@
 //! looks for. There are no base address registers and nothing to find beyond.
 
 /// CONFIG_ADDRESS, a double word.
-pub(super) const ADDRESS: u16 = 0xcf8;
+pub(crate) const ADDRESS: u16 = 0xcf8;
 /// First port of CONFIG_DATA.
-pub(super) const DATA: u16 = 0xcfc;
+pub(crate) const DATA: u16 = 0xcfc;
 
 /// CONFIG_ADDRESS: accesses to CONFIG_DATA go to configuration space.
 const ENABLE: u32 = 1 << 31;
@@ -56,27 +56,27 @@ impl Function {
 }
 
 /// CONFIG_ADDRESS and the functions behind it.
-pub(super) struct Pci {
+pub(crate) struct Pci {
     address: u32,
     functions: [Function; 3],
 }
 
 impl Pci {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { address: 0, functions: [host_bridge(), isa_bridge(), power_management()] }
     }
 
-    pub(super) const fn address(&self) -> u32 {
+    pub(crate) const fn address(&self) -> u32 {
         self.address
     }
 
-    pub(super) const fn set_address(&mut self, value: u32) {
+    pub(crate) const fn set_address(&mut self, value: u32) {
         // Bits 30:24 and 1:0 are fixed at zero.
         self.address = value & 0x80ff_fffc;
     }
 
     /// Reads the byte at `offset` from [`DATA`].
-    pub(super) fn read(&self, offset: u8) -> u8 {
+    pub(crate) fn read(&self, offset: u8) -> u8 {
         let (number, register) = self.selected(offset);
         match self.functions.iter().find(|function| Some(function.number) == number) {
             Some(function) => function.config[register],
@@ -85,7 +85,7 @@ impl Pci {
     }
 
     /// Writes the byte at `offset` from [`DATA`].
-    pub(super) fn write(&mut self, offset: u8, value: u8) {
+    pub(crate) fn write(&mut self, offset: u8, value: u8) {
         let (number, register) = self.selected(offset);
         if let Some(function) =
             self.functions.iter_mut().find(|function| Some(function.number) == number)
@@ -97,7 +97,7 @@ impl Pci {
     }
 
     /// First I/O port of the power-management block, where it is on.
-    pub(super) fn pm_base(&self) -> Option<u16> {
+    pub(crate) fn pm_base(&self) -> Option<u16> {
         let config = &self.functions[2].config;
         let base = u16::from_le_bytes([config[PMBA], config[PMBA + 1]]) & 0xffc0;
         (config[PMREGMISC] & 1 != 0 && base != 0).then_some(base)

@@ -1,15 +1,15 @@
 //! The ways a guest resets a PC: keyboard controller, port 0x92, port 0xcf9.
 
-use super::Ending;
+use crate::Ending;
 
 /// Data port of the keyboard controller.
-pub(super) const KEYBOARD_DATA: u16 = 0x60;
+pub(crate) const KEYBOARD_DATA: u16 = 0x60;
 /// Status and command port of the keyboard controller.
-pub(super) const KEYBOARD_COMMAND: u16 = 0x64;
+pub(crate) const KEYBOARD_COMMAND: u16 = 0x64;
 /// System control port A.
-pub(super) const SYSTEM_CONTROL_A: u16 = 0x92;
+pub(crate) const SYSTEM_CONTROL_A: u16 = 0x92;
 /// Reset control register of the chipset.
-pub(super) const RESET_CONTROL: u16 = 0xcf9;
+pub(crate) const RESET_CONTROL: u16 = 0xcf9;
 
 /// Status of the keyboard controller: byte 0xff to read (OBF), ready for a
 /// command (IBF clear). There is no keyboard behind it: a probe that drains the
@@ -30,17 +30,17 @@ const RESET_CPU: u8 = 0x04;
 const SYSTEM_RESET: u8 = 0x02;
 
 /// Keyboard controller, port 0x92 and port 0xcf9.
-pub(super) struct ResetPorts {
+pub(crate) struct ResetPorts {
     system_control: u8,
     reset_control: u8,
 }
 
 impl ResetPorts {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { system_control: A20, reset_control: 0 }
     }
 
-    pub(super) fn read(&self, port: u16) -> u8 {
+    pub(crate) fn read(&self, port: u16) -> u8 {
         match port {
             KEYBOARD_COMMAND => KEYBOARD_STATUS,
             SYSTEM_CONTROL_A => self.system_control,
@@ -49,7 +49,7 @@ impl ResetPorts {
         }
     }
 
-    pub(super) fn write(&mut self, port: u16, value: u8) -> Option<Ending> {
+    pub(crate) fn write(&mut self, port: u16, value: u8) -> Option<Ending> {
         let reset = match port {
             KEYBOARD_COMMAND => value == PULSE_RESET,
             SYSTEM_CONTROL_A => {

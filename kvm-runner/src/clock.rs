@@ -1,15 +1,8 @@
-//! Time, injected: devices that ask for it can be tested.
+//! The devices' time: the host's.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What the devices know of time.
-pub trait Clock: Send {
-    /// Time since the machine started; never runs backwards.
-    fn uptime(&self) -> Duration;
-
-    /// Time since 1970-01-01 00:00 UTC.
-    fn utc(&self) -> Duration;
-}
+use igvm_devices::Clock;
 
 /// The host's clocks.
 #[derive(Debug)]

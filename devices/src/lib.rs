@@ -13,27 +13,28 @@
 //! | 0xb000 to 0xb03f, movable | ACPI power management |
 //!
 //! Nothing here knows of KVM or holds a file: text goes to writers, time comes
-//! from a [`Clock`], interrupts go to an [`InterruptLine`]. Interrupt
-//! controllers and the interval timer are not here: KVM has its own.
+//! from a [`Clock`], interrupts go to an [`InterruptLine`], memory is lent by
+//! whoever makes an access. Interrupt controllers and the interval timer are not
+//! here: KVM has its own.
 //!
 //! A guest may do anything: every access of any size at any port is answered.
 //! What nobody claims reads as all ones and swallows writes, as on an ISA bus;
 //! so does physical memory that is not there.
 
-mod clock;
 mod cmos;
 mod fw_cfg;
 mod pci;
 mod pm;
 mod reset;
 mod serial;
+mod wiring;
 
 use std::io::Write;
 
 use igvm_core::span::Span;
 
-pub use clock::{Clock, HostClock};
 pub use serial::{COM1, COM1_IRQ};
+pub use wiring::{Clock, InterruptLine, Memory, NoMemory, Wiring};
 
 /// Debug text goes out here; reading it answers [`DEBUG_PORT_PRESENT`].
 pub const DEBUG_PORT: u16 = 0x402;
@@ -41,12 +42,6 @@ pub const DEBUG_PORT: u16 = 0x402;
 pub const DEBUG_PORT_PRESENT: u8 = 0xe9;
 /// A write here ends the run.
 pub const EXIT_PORT: u16 = 0x501;
-
-/// An edge-triggered interrupt line into the guest.
-pub trait InterruptLine: Send {
-    /// Raises the line and lowers it again.
-    fn raise(&self);
-}
 
 /// Why a device asks for the end of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,20 +88,9 @@ impl Description {
     }
 }
 
-/// Where the devices are connected to: the host's side of each.
-pub struct Wiring {
-    /// What the guest writes to COM1.
-    pub serial: Box<dyn Write + Send>,
-    /// What the guest writes to the debug port.
-    pub debug: Box<dyn Write + Send>,
-    /// COM1's interrupt line, [`COM1_IRQ`].
-    pub serial_line: Box<dyn InterruptLine>,
-    /// The time.
-    pub clock: Box<dyn Clock>,
-}
-
 /// Every device, by port.
 pub struct Devices {
+    machine: Description,
     clock: Box<dyn Clock>,
     com1: serial::Com1,
     debug: Box<dyn Write + Send>,
@@ -121,6 +105,7 @@ impl Devices {
     /// The devices of the described machine, as after power-up.
     pub fn new(machine: &Description, wiring: Wiring) -> Self {
         Self {
+            machine: machine.clone(),
             clock: wiring.clock,
             com1: serial::Com1::new(wiring.serial_line, wiring.serial),
             debug: wiring.debug,
@@ -137,8 +122,19 @@ impl Devices {
         port.checked_sub(self.pci.pm_base()?).filter(|offset| *offset < pm::LEN)
     }
 
+    /// Puts every device back to power-up, as a reset of the machine does.
+    /// Connections stay.
+    pub fn reset(&mut self) {
+        self.com1.reset();
+        self.cmos = cmos::Cmos::new(&self.machine);
+        self.reset = reset::ResetPorts::new();
+        self.fw_cfg = fw_cfg::FwCfg::new(&self.machine);
+        self.pci = pci::Pci::new();
+        self.pm = pm::PowerManagement::new();
+    }
+
     /// One read of `data.len()` bytes at `port`.
-    pub fn read(&mut self, port: u16, data: &mut [u8]) {
+    pub fn read(&mut self, _memory: &mut dyn Memory, port: u16, data: &mut [u8]) {
         if let Some(offset) = self.pm_offset(port) {
             return self.pm.read(offset, data, &*self.clock);
         }
@@ -167,7 +163,7 @@ impl Devices {
     }
 
     /// One write of `data` to `port`.
-    pub fn write(&mut self, port: u16, data: &[u8]) -> Option<Ending> {
+    pub fn write(&mut self, _memory: &mut dyn Memory, port: u16, data: &[u8]) -> Option<Ending> {
         if let Some(offset) = self.pm_offset(port) {
             return self.pm.write(offset, data);
         }
@@ -207,8 +203,18 @@ impl Devices {
         None
     }
 
-    /// A read of physical memory that is not there.
-    pub fn read_memory(&mut self, _gpa: u64, data: &mut [u8]) {
+    /// A read of physical addresses where there is no memory.
+    pub fn read_memory(&mut self, _memory: &mut dyn Memory, _gpa: u64, data: &mut [u8]) {
         data.fill(0xff);
+    }
+
+    /// A write to physical addresses where there is no memory.
+    pub fn write_memory(
+        &mut self,
+        _memory: &mut dyn Memory,
+        _gpa: u64,
+        _data: &[u8],
+    ) -> Option<Ending> {
+        None
     }
 }

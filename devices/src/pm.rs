@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Clock, Ending};
+use crate::{Clock, Ending};
 
 /// I/O ports the block takes.
-pub(super) const LEN: u16 = 0x40;
+pub(crate) const LEN: u16 = 0x40;
 
 /// PM1 status and enable, two words. No event is ever raised.
 const EVENTS: std::ops::Range<usize> = 0..4;
@@ -26,18 +26,18 @@ const SLEEP_ENABLE: u16 = 1 << 13;
 const SLEEP_TYPE: u16 = 7 << 10;
 
 /// The registers of the block.
-pub(super) struct PowerManagement {
+pub(crate) struct PowerManagement {
     enable: u16,
     control: u16,
 }
 
 impl PowerManagement {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { enable: 0, control: SCI_ENABLE }
     }
 
     /// Reads `data.len()` bytes at `offset` of the block.
-    pub(super) fn read(&self, offset: u16, data: &mut [u8], clock: &dyn Clock) {
+    pub(crate) fn read(&self, offset: u16, data: &mut [u8], clock: &dyn Clock) {
         let mut block = [0; LEN as usize];
         block[EVENTS][2..].copy_from_slice(&self.enable.to_le_bytes());
         block[CONTROL].copy_from_slice(&self.control.to_le_bytes());
@@ -48,7 +48,7 @@ impl PowerManagement {
     }
 
     /// Writes `data` at `offset` of the block.
-    pub(super) fn write(&mut self, offset: u16, data: &[u8]) -> Option<Ending> {
+    pub(crate) fn write(&mut self, offset: u16, data: &[u8]) -> Option<Ending> {
         let mut control = self.control.to_le_bytes();
         let mut enable = self.enable.to_le_bytes();
         for (at, &byte) in (usize::from(offset)..).zip(data) {

@@ -1,0 +1,143 @@
+//! A PC without processors: what a test plays is the guest.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use igvm_core::span::Span;
+use igvm_devices::{Clock, Description, Devices, Ending, InterruptLine, Memory, NoMemory, Wiring};
+
+pub const MIB: u64 = 1 << 20;
+
+/// A clock that stands still.
+struct Still(Duration);
+
+impl Clock for Still {
+    fn uptime(&self) -> Duration {
+        self.0
+    }
+
+    fn utc(&self) -> Duration {
+        self.0
+    }
+}
+
+struct Unconnected;
+
+impl InterruptLine for Unconnected {
+    fn raise(&self) {}
+}
+
+/// Text that was written, to be looked at.
+#[derive(Clone, Default)]
+pub struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Memory from 0 on.
+#[derive(Default)]
+pub struct Ram(pub Vec<u8>);
+
+impl Ram {
+    fn range(&mut self, gpa: u64, len: usize) -> Result<&mut [u8], NoMemory> {
+        let start = usize::try_from(gpa).map_err(|_| NoMemory { gpa })?;
+        let end = start.checked_add(len).ok_or(NoMemory { gpa })?;
+        self.0.get_mut(start..end).ok_or(NoMemory { gpa })
+    }
+}
+
+impl Memory for Ram {
+    fn read(&mut self, gpa: u64, bytes: &mut [u8]) -> Result<(), NoMemory> {
+        bytes.copy_from_slice(self.range(gpa, bytes.len())?);
+        Ok(())
+    }
+
+    fn write(&mut self, gpa: u64, bytes: &[u8]) -> Result<(), NoMemory> {
+        self.range(gpa, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// The devices with a little memory.
+pub struct Pc {
+    pub devices: Devices,
+    pub ram: Ram,
+    pub serial: Buffer,
+    pub debug: Buffer,
+}
+
+impl Pc {
+    /// With 64 MiB, at the beginning of 1970.
+    pub fn small() -> Self {
+        Self::new(&[Span::new(0, 64 * MIB)], 0)
+    }
+
+    /// Two processors and this RAM, `now` seconds after 1970 began. Of the RAM
+    /// the first 64 KiB can be read and written.
+    pub fn new(ram: &[Span], now: u64) -> Self {
+        let machine = Description {
+            ram: ram.to_vec(),
+            reserved: vec![Span::new(0xfeff_c000, 0x4000)],
+            processors: 2,
+        };
+        let (serial, debug) = (Buffer::default(), Buffer::default());
+        let wiring = Wiring {
+            serial: Box::new(serial.clone()),
+            debug: Box::new(debug.clone()),
+            serial_line: Box::new(Unconnected),
+            clock: Box::new(Still(Duration::from_secs(now))),
+        };
+        let devices = Devices::new(&machine, wiring);
+        Self { devices, ram: Ram(vec![0; 0x1_0000]), serial, debug }
+    }
+
+    pub fn read(&mut self, port: u16, data: &mut [u8]) {
+        self.devices.read(&mut self.ram, port, data);
+    }
+
+    pub fn write(&mut self, port: u16, data: &[u8]) -> Option<Ending> {
+        self.devices.write(&mut self.ram, port, data)
+    }
+
+    pub fn byte(&mut self, port: u16) -> u8 {
+        let mut data = [0];
+        self.read(port, &mut data);
+        data[0]
+    }
+
+    pub fn cmos(&mut self, register: u8) -> u8 {
+        self.write(0x70, &[register]);
+        self.byte(0x71)
+    }
+
+    /// A double word of bus 0's configuration space, by mechanism 1.
+    pub fn config(&mut self, function: u8, register: u8) -> u32 {
+        let address = 1 << 31 | u32::from(function) << 8 | u32::from(register);
+        self.write(0xcf8, &address.to_le_bytes());
+        let mut data = [0; 4];
+        self.read(0xcfc, &mut data);
+        u32::from_le_bytes(data)
+    }
+
+    /// The first bytes of a fw_cfg item.
+    pub fn fw_cfg(&mut self, selector: u16, len: usize) -> Vec<u8> {
+        self.write(0x510, &selector.to_le_bytes());
+        (0..len).map(|_| self.byte(0x511)).collect()
+    }
+}
