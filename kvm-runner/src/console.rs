@@ -98,10 +98,11 @@ impl Console {
         self.0.lock().failure.as_ref().map(|(source, error)| (*source, error.to_string()))
     }
 
-    /// From now on a signal ends a write that waits for a reader. Without it
-    /// nobody's time would ever be up who writes into a pipe that is full.
-    pub fn abandon(&self) {
-        self.0.abandoned.store(true, Ordering::Release);
+    /// Whether from now on a signal ends a write that waits for a reader.
+    /// Without it nobody's time would ever be up who writes into a pipe that is
+    /// full.
+    pub fn interrupt(&self, writes: bool) {
+        self.0.abandoned.store(writes, Ordering::Release);
     }
 
     /// Writes what still waits for the end of somebody's line, unless nobody

@@ -22,6 +22,13 @@ pub trait Image {
     /// Fails when the image's bytes cannot be read or have no memory.
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError>;
 
+    /// Writes the image again into memory that a guest has used. What the image
+    /// does not name is left as it is.
+    ///
+    /// # Errors
+    /// Fails when the image's bytes can no longer be read.
+    fn refill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError>;
+
     /// The registers a processor starts with. `None` is the reset state, in
     /// which processor 0 starts and any other waits for INIT and SIPI.
     fn registers(&self, vp_index: u32) -> Option<RegisterFile>;

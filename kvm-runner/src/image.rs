@@ -42,6 +42,21 @@ impl<'a> LoadedImage<'a> {
         read_pieces(file, pieces().flat_map(Piece::shares), total, guest).map_err(unreadable)
     }
 
+    /// What is written into fresh memory.
+    fn written(&self) -> impl Iterator<Item = &Extent> {
+        self.machine.image().extents(Space::Guest).filter(|extent| !is_fresh(extent))
+    }
+
+    fn write(&self, guest: &GuestMemoryMmap) -> Result<(), BootError> {
+        let disk = self.document.disk();
+        if let Some(file) = disk {
+            self.read_disk(file, guest)?;
+        }
+        self.written()
+            .filter(|extent| disk.is_none() || extent.file_span().is_none())
+            .try_for_each(|extent| self.copy_chunks(extent.span, guest))
+    }
+
     fn copy_chunks(&self, span: Span, guest: &GuestMemoryMmap) -> Result<(), BootError> {
         let mut buffer = vec![0; CHUNK];
         let mut at = span.start;
@@ -80,16 +95,18 @@ impl Image for LoadedImage<'_> {
     }
 
     fn fill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
-        let written =
-            || self.machine.image().extents(Space::Guest).filter(|extent| !is_fresh(extent));
-        want_large_pages(written().map(|extent| extent.span), memory);
-        let disk = self.document.disk();
-        if let Some(file) = disk {
-            self.read_disk(file, memory)?;
+        let written = self.written();
+        want_large_pages(written.map(|extent| extent.span), memory);
+        self.write(memory)
+    }
+
+    fn refill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
+        for extent in self.machine.image().extents(Space::Guest) {
+            if extent.source == Source::Zero {
+                self.copy_chunks(extent.span, memory)?;
+            }
         }
-        written()
-            .filter(|extent| disk.is_none() || extent.file_span().is_none())
-            .try_for_each(|extent| self.copy_chunks(extent.span, memory))
+        self.write(memory)
     }
 
     fn registers(&self, vp_index: u32) -> Option<RegisterFile> {

@@ -3,8 +3,10 @@
 //! - [`clock`]: the host's time, for the devices.
 //! - [`console`]: where the guest's text goes, and watching it.
 //! - [`guest`]: what a run loads: memory and registers.
-//! - [`kvm`]: the map to KVM, the virtual machine and its run. Linux on x86-64
-//!   only; the rest builds everywhere.
+//! - [`kvm`]: the map to KVM, the virtual machine and its run.
+//! - [`session`]: a machine from its start to its end, with resets.
+//!
+//! What runs machines is for Linux on x86-64; the rest builds everywhere.
 
 pub mod clock;
 pub mod console;
@@ -18,3 +20,5 @@ pub mod image;
 pub mod kvm;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod memory;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod session;

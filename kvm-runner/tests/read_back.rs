@@ -51,7 +51,7 @@ fn read_back(name: &str, path: &Path, host: Host) {
 
 fn compare_registers(name: &str, loaded: &Loaded<'_>, machine: &Machine) {
     for processor in loaded.machine.processors() {
-        let read = machine.snapshot(processor.vp_index).unwrap();
+        let read = machine.processor(processor.vp_index).unwrap().registers().unwrap();
         let kept = as_kvm_keeps(&processor.registers, &read);
         for register in Register::ALL {
             let (expected, found) = (kept.get(register), read.get(register));

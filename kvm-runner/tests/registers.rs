@@ -172,7 +172,7 @@ fn a_real_processor_holds_what_it_was_given() {
         println!("{name}");
         let bits = Bits { registers: vec![Some(asked)], ..long(&[0xf4]) };
         let machine = Machine::new(host, &bits, 1).unwrap_or_else(|error| panic!("{error}"));
-        compare(&asked, &machine.snapshot(0).unwrap());
+        compare(&asked, &machine.processor(0).unwrap().registers().unwrap());
         // And the memory, before the first instruction.
         for (gpa, bytes) in &bits.pieces {
             let mut read = vec![0; bytes.len()];
@@ -191,10 +191,10 @@ fn every_processor_has_its_own_context() {
     second.apic_base = 0xfee0_0800;
     bits.registers.push(Some(second));
     let machine = Machine::new(host, &bits, 3).unwrap();
-    compare(&real_mode(), &machine.snapshot(0).unwrap());
-    compare(&second, &machine.snapshot(1).unwrap());
-    assert!(machine.snapshot(2).is_ok());
-    assert!(machine.snapshot(3).is_err());
+    compare(&real_mode(), &machine.processor(0).unwrap().registers().unwrap());
+    compare(&second, &machine.processor(1).unwrap().registers().unwrap());
+    assert!(machine.processor(2).is_some());
+    assert!(machine.processor(3).is_none());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 use igvm_analysis::document::Document;
 
 use super::Failure;
@@ -32,6 +32,15 @@ pub(crate) struct Boot {
     /// Stop after this many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+    /// What follows when the guest asks for a reset.
+    #[arg(long, value_name = "THEN", default_value = "reset")]
+    on_reset: Then,
+    /// What follows a triple fault, by which real PCs are reset.
+    #[arg(long, value_name = "THEN", default_value = "stop")]
+    on_triple_fault: Then,
+    /// Reset the machine each time this many seconds have passed.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    reset_every: Option<Duration>,
     /// Where the serial port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "stdio")]
     serial: PathBuf,
@@ -43,6 +52,15 @@ pub(crate) struct Boot {
     registers: bool,
     #[command(flatten)]
     machine: MachineArguments,
+}
+
+/// What follows something that could go on by a reset.
+#[derive(Clone, Copy, ValueEnum)]
+enum Then {
+    /// The run ends.
+    Stop,
+    /// Registers and memory go back to what the file says, and it runs again.
+    Reset,
 }
 
 fn sample_names() -> clap::builder::PossibleValuesParser {
@@ -86,14 +104,14 @@ mod on_kvm {
     use igvm_core::load;
     use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
-    use igvm_devices::{COM1_IRQ, Description, Devices, Wiring};
-    use kvm_runner::clock::HostClock;
-    use kvm_runner::console::{Console, Destination, Source};
+    use igvm_devices::Description;
+    use kvm_runner::console::{Console, Destination};
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
-    use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
+    use kvm_runner::kvm::{Host, Machine, Pace, RESERVED_BY_KVM, Report};
+    use kvm_runner::session::{OnFailure, Session, Settings};
 
-    use super::{Boot, Document, ExitCode, Failure};
+    use super::{Boot, Document, ExitCode, Failure, Then};
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -131,12 +149,26 @@ mod on_kvm {
             Ok(ExitCode::from(report.stop.exit_code()))
         }
 
+        fn settings(&self) -> Settings {
+            let then = |then| match then {
+                Then::Stop => OnFailure::Stop,
+                Then::Reset => OnFailure::Reset,
+            };
+            Settings {
+                limit: self.timeout,
+                on_reset: then(self.on_reset),
+                on_triple_fault: then(self.on_triple_fault),
+                reset_every: self.reset_every,
+                pace: Pace::Free,
+            }
+        }
+
         fn start(
             &self,
             image: &LoadedImage<'_>,
             host: &load::Host<'_>,
         ) -> Result<Report, BootError> {
-            let mut machine = Machine::new(Host::open()?, image, host.processors)?;
+            let machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
             // And both are opened before what they hold is lost.
             let (serial, debug) = (open(&self.serial)?, open(&self.debugcon)?);
@@ -145,18 +177,13 @@ mod on_kvm {
                 destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
-            let wiring = Wiring {
-                serial: console.writer(Source::Serial),
-                debug: console.writer(Source::Debug),
-                serial_line: machine.interrupt_line(COM1_IRQ)?,
-                clock: Box::new(HostClock::new()),
-            };
             let description = Description {
                 ram: host.ram.to_vec(),
                 reserved: vec![RESERVED_BY_KVM],
                 processors: host.processors,
             };
-            machine.run(Devices::new(&description, wiring), &console, self.timeout)
+            let mut session = Session::new(machine, image, &description, console, self.settings())?;
+            session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()))
         }
     }
 

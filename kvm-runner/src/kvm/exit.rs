@@ -6,6 +6,8 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{VcpuExit, VcpuFd};
 
+use super::debug::Event;
+
 /// What the processor wants, or why it cannot go on.
 pub(super) enum Exit<'a> {
     /// IN or INS: one or more reads of `size` bytes, into `data`.
@@ -18,6 +20,8 @@ pub(super) enum Exit<'a> {
     MemoryWrite { gpa: u64, data: &'a [u8] },
     /// Nothing for us: run on.
     Again,
+    /// KVM_EXIT_DEBUG: a step is done or a breakpoint met.
+    Debug(Event),
     /// HLT without an interrupt controller to end it.
     Halted,
     /// KVM_EXIT_SHUTDOWN: a fault in the double-fault handler.
@@ -40,6 +44,7 @@ pub(super) fn run(processor: &mut VcpuFd) -> Exit<'_> {
     match processor.run() {
         Ok(VcpuExit::IoIn(..) | VcpuExit::IoOut(..)) => return port_access(processor),
         Ok(VcpuExit::InternalError) => return internal_error(processor.get_kvm_run()),
+        Ok(VcpuExit::Debug(debug)) => return Exit::Debug(Event::of(&debug)),
         Ok(VcpuExit::Hlt) => return Exit::Halted,
         Ok(VcpuExit::Shutdown) => return Exit::TripleFault,
         Ok(VcpuExit::FailEntry(reason, _)) => return Exit::FailEntry { reason },

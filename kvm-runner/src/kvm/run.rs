@@ -1,194 +1,198 @@
-//! Running the processors until something stops the machine.
+//! Running the processors until something stops them.
 //!
-//! Each processor has a thread; the caller's thread keeps the time. HLT never
-//! comes back from KVM here (its interrupt controllers wait for interrupts
-//! themselves), so a signal ends every wait.
+//! Each processor has a thread while the machine runs; the caller's thread keeps
+//! the time. When one stops, all do, and their threads end: between two runs the
+//! machine stands still. HLT never comes back from KVM here (its interrupt
+//! controllers wait for interrupts themselves), so a signal ends every wait.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use igvm_devices::Devices;
 use kvm_bindings::{KVM_MP_STATE_HALTED, KVM_MP_STATE_UNINITIALIZED};
 use kvm_ioctls::VcpuFd;
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
+use super::control::{Cause, lock};
+use super::debug::Event;
 use super::exit::{self, Exit};
 use super::stop::Emulation;
-use super::vcpu::{self, Place};
-use super::{Instruction, Machine, Report, Stop};
-use crate::console::Console;
+use super::{
+    Access, Control, Debug, Instruction, Machine, Place, Processor, Recent, Report, Request, Stop,
+    Translation, Watch, vcpu,
+};
+use crate::console::{Console, Source};
 use crate::guest::BootError;
 use crate::memory::GuestRam;
-use igvm_devices::Devices;
 
 /// RFLAGS.IF: interrupts are on.
 const RFLAGS_IF: u64 = 1 << 9;
 
-/// Why the machine stops, before it is known where it stands.
-enum Cause {
-    Stop(Stop),
-    /// The awaited text, or a failure to write any.
-    Console,
-    /// KVM's interpreter gave up, at this code where KVM had it.
-    Emulation {
-        code: Vec<u8>,
+/// What is around the processors while they run.
+#[derive(Clone)]
+pub struct Around {
+    /// The devices.
+    pub devices: Arc<Mutex<Devices>>,
+    /// Where the guest's text goes.
+    pub console: Console,
+    /// Stops the machine.
+    pub control: Control,
+    /// Who is told what happens.
+    pub watch: Option<Arc<Mutex<dyn Watch>>>,
+}
+
+/// How the processors run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All of them, as fast as they can.
+    Free,
+    /// All of them, each stopping after every instruction to tell the
+    /// [`Watch`].
+    EveryInstruction,
+    /// One of them does one instruction while the others stand still.
+    OneInstruction {
+        /// Which.
+        vp_index: u32,
     },
-    Timeout(Duration),
+}
+
+/// Why a run stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Why.
+    pub stop: Stop,
+    /// The processor that stopped it; the first where it was none.
+    pub vp_index: u32,
 }
 
 /// What the threads share.
 struct Shared {
-    devices: Mutex<Devices>,
+    around: Around,
     memory: GuestRam,
-    console: Console,
-    /// Tells every processor to leave its loop.
-    stopping: AtomicBool,
-    first: Mutex<First>,
-    changed: Condvar,
-}
-
-/// The first cause, and which processor had it; and whether a thread has left,
-/// which without a cause it does only by a panic.
-#[derive(Default)]
-struct First {
-    cause: Option<(u32, Cause)>,
-    left: bool,
-}
-
-/// Locks whatever happened to its last holder: that thread's panic is passed on
-/// when it is joined.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    /// Stops the machine, unless it is stopping already.
-    fn stop(&self, vp_index: u32, cause: Cause) {
-        lock(&self.first).cause.get_or_insert((vp_index, cause));
-        self.stopping.store(true, Ordering::Release);
-        self.changed.notify_all();
-    }
-
-    /// Waits for a cause, or makes one when the time is up.
-    fn wait(&self, limit: Option<Duration>) {
-        let started = Instant::now();
-        let mut first = lock(&self.first);
-        while first.cause.is_none() && !first.left {
-            first = match limit.map(|limit| limit.saturating_sub(started.elapsed())) {
-                None => self.changed.wait(first).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => break,
-                Some(rest) => {
-                    self.changed.wait_timeout(first, rest).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-        drop(first);
-        self.stop(0, Cause::Timeout(limit.unwrap_or_default()));
-    }
-}
-
-/// Says that a thread has left its loop, even by a panic.
-struct Leaving<'a>(&'a Shared);
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.first).left = true;
-        self.0.changed.notify_all();
-    }
+    recent: Arc<Mutex<Recent>>,
+    debug: Debug,
 }
 
 impl Machine {
     /// Runs the machine until the guest ends it, fails, the console has seen
-    /// what it waits for, or the time is up. The processors stand still then
-    /// and can be read.
+    /// what it waits for, somebody asks for it, or the deadline is over. The
+    /// processors stand still then, can be read, changed and resumed.
     ///
     /// # Errors
-    /// Fails where the host has no thread or signal left.
-    pub fn run(
+    /// Fails where the host has no thread or signal left, or no such debug
+    /// registers.
+    pub fn resume(
         &mut self,
-        devices: Devices,
-        console: &Console,
-        limit: Option<Duration>,
-    ) -> Result<Report, BootError> {
+        around: &Around,
+        pace: Pace,
+        deadline: Option<Instant>,
+    ) -> Result<Paused, BootError> {
+        let started = Instant::now();
+        let cause = match around.control.start() {
+            Some(cause) => Some(cause),
+            None => self.run_threads(around, pace, deadline)?,
+        };
+        let (vp_index, cause) = cause.unwrap_or_else(|| {
+            let after = deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(started));
+            (0, Cause::Stop(Stop::Timeout { after, halted: self.halted_for_ever() }))
+        });
+        Ok(Paused { stop: self.stop_of(vp_index, cause, &around.console), vp_index })
+    }
+
+    fn run_threads(
+        &mut self,
+        around: &Around,
+        pace: Pace,
+        deadline: Option<Instant>,
+    ) -> Result<Option<(u32, Cause)>, BootError> {
+        let started = Instant::now();
         let failed = |what| move |source| BootError::Kvm { what, source };
         register_signal_handler(SIGRTMIN(), wake)
             .map_err(|errno| failed("have a signal to stop it")(errno.into()))?;
-        let shared = Arc::new(Shared {
-            devices: Mutex::new(devices),
-            memory: GuestRam(self.memory.clone()),
-            console: console.clone(),
-            stopping: AtomicBool::new(false),
-            first: Mutex::default(),
-            changed: Condvar::new(),
-        });
-        let mut threads = Vec::with_capacity(self.processors.len());
-        let mut error = None;
-        for (vp_index, processor) in (0..).zip(std::mem::take(&mut self.processors)) {
-            match spawn(processor, vp_index, Arc::clone(&shared)) {
-                Ok(thread) => threads.push(thread),
-                Err(source) => error = Some(failed("have a thread for a processor")(source)),
+        let step = pace != Pace::Free;
+        for processor in &self.processors {
+            if step || self.debug != Debug::default() || self.debugged {
+                let applied = self.debug.apply(processor, step);
+                applied.map_err(BootError::kvm("watch a processor"))?;
             }
         }
-        if error.is_none() {
-            shared.wait(limit);
+        self.debugged = step || self.debug != Debug::default();
+        let shared = Arc::new(Shared {
+            around: around.clone(),
+            memory: GuestRam(self.memory.clone()),
+            recent: Arc::clone(&self.recent),
+            debug: self.debug.clone(),
+        });
+        let mut processors: Vec<_> = Vec::with_capacity(self.processors.len());
+        let mut error = None;
+        for (vp_index, processor) in (0..).zip(std::mem::take(&mut self.processors)) {
+            processors.push(match pace {
+                Pace::OneInstruction { vp_index: one } if one != vp_index => Ok(processor),
+                _ => Err(spawn(processor, vp_index, Arc::clone(&shared), pace)),
+            });
         }
-        shared.stopping.store(true, Ordering::Release);
-        console.abandon();
-        self.processors = join(threads);
-        console.finish();
-        match (error, lock(&shared.first).cause.take()) {
-            (Some(error), _) => Err(error),
-            (None, Some((vp_index, cause))) => Ok(self.report(vp_index, cause, console)),
-            (None, None) => Ok(self.report(0, Cause::Timeout(Duration::ZERO), console)),
+        let threadless = processors.iter().any(|processor| matches!(processor, Err(Err(_))));
+        let cause = around.control.wait(if threadless { Some(started) } else { deadline });
+        let quit = matches!(cause, Some((_, Cause::Stop(Stop::Requested(Request::Quit)))));
+        let over = || around.console.interrupt(quit || around.control.is_over(deadline));
+        for processor in processors {
+            match processor {
+                Ok(still) => self.processors.push(still),
+                Err(Ok(thread)) => self.processors.push(join(thread, over)),
+                Err(Err(source)) => error = Some(failed("have a thread for a processor")(source)),
+            }
         }
+        around.console.interrupt(false);
+        error.map_or(Ok(cause), Err)
     }
 
     /// What happened, now that nothing moves any more.
-    fn report(&self, vp_index: u32, cause: Cause, console: &Console) -> Report {
-        let processor = &self.processors[vp_index as usize];
-        let registers = vcpu::read(processor).ok();
-        let at = registers.map(|registers| {
-            let linear = vcpu::linear_rip(&registers);
-            let code = vcpu::code_at(processor, &self.memory, linear);
-            let bitness = vcpu::bitness(&registers);
-            (linear, Instruction::decode(&code, bitness, registers.rip))
-        });
-        let stop = match cause {
+    fn stop_of(&self, vp_index: u32, cause: Cause, console: &Console) -> Stop {
+        match cause {
             Cause::Stop(stop) => stop,
             Cause::Console => match (console.seen(), console.failure()) {
                 (None, Some((source, error))) => Stop::Output { source, error },
-                (seen, _) => Stop::Until(seen.unwrap_or(crate::console::Source::Serial)),
+                (seen, _) => Stop::Until(seen.unwrap_or(Source::Serial)),
             },
-            Cause::Timeout(after) => Stop::Timeout { after, halted: self.halted_for_ever() },
-            Cause::Emulation { code } => match registers {
-                Some(registers) => self.emulation(processor, &registers, &code),
-                None => Stop::Internal { suberror: kvm_bindings::KVM_INTERNAL_ERROR_EMULATION },
-            },
-        };
+            Cause::Emulation { code } => self
+                .processor(vp_index)
+                .and_then(|processor| self.emulation(&processor, &code))
+                .unwrap_or(Stop::Internal { suberror: kvm_bindings::KVM_INTERNAL_ERROR_EMULATION }),
+        }
+    }
+
+    /// Where the machine stands after a run.
+    pub fn report(&self, paused: Paused) -> Report {
+        let Paused { stop, vp_index } = paused;
+        let processor = self.processor(vp_index);
+        let registers = processor.and_then(|processor| processor.registers().ok());
+        let at = processor.zip(registers).map(|(processor, registers)| {
+            let linear = vcpu::linear_rip(&registers);
+            let code = processor.code_at(linear);
+            (linear, Instruction::decode(&code, vcpu::bitness(&registers), registers.rip))
+        });
         let (linear, instruction) = at.unzip();
         Report { stop, vp_index, registers, linear, instruction: instruction.flatten() }
     }
 
-    fn emulation(
-        &self,
-        processor: &VcpuFd,
-        registers: &igvm_core::x86::RegisterFile,
-        code: &[u8],
-    ) -> Stop {
-        let linear = vcpu::linear_rip(registers);
-        let bitness = vcpu::bitness(registers);
-        let in_memory = vcpu::code_at(processor, &self.memory, linear);
+    fn emulation(&self, processor: &Processor<'_>, code: &[u8]) -> Option<Stop> {
+        let registers = processor.registers().ok()?;
+        let linear = vcpu::linear_rip(&registers);
+        let bitness = vcpu::bitness(&registers);
+        let in_memory = processor.code_at(linear);
         let code = if code.is_empty() { &in_memory } else { code };
-        Stop::Emulation(match Instruction::decode(code, bitness, registers.rip) {
+        Some(Stop::Emulation(match Instruction::decode(code, bitness, registers.rip) {
             Some(instruction) => {
                 Emulation::Instruction { instruction, linear, interprets: self.host.interprets() }
             }
-            None => match vcpu::translate(processor, &self.memory, linear) {
-                Place::Memory(gpa) | Place::NoMemory(gpa) => Emulation::NoMemory { linear, gpa },
-                Place::Unmapped => Emulation::Unmapped { linear },
+            None => match processor.translate(linear) {
+                Translation::Memory(gpa) | Translation::NoMemory(gpa) => {
+                    Emulation::NoMemory { linear, gpa }
+                }
+                Translation::Unmapped => Emulation::Unmapped { linear },
             },
-        })
+        }))
     }
 
     /// Whether no processor will ever run again: each waits for a SIPI that
@@ -214,12 +218,14 @@ fn spawn(
     mut processor: VcpuFd,
     vp_index: u32,
     shared: Arc<Shared>,
+    pace: Pace,
 ) -> std::io::Result<JoinHandle<VcpuFd>> {
     thread::Builder::new().name(format!("processor {vp_index}")).spawn(move || {
-        let _leaving = Leaving(&shared);
-        while !shared.stopping.load(Ordering::Acquire) {
-            if let Some(cause) = step(&mut processor, &shared) {
-                shared.stop(vp_index, cause);
+        let control = &shared.around.control;
+        let _leaving = control.leaving();
+        while !control.is_stopping() {
+            if let Some(cause) = shared.run(&mut processor, vp_index, pace) {
+                control.stop(vp_index, cause);
             }
         }
         exit::settle(&mut processor);
@@ -227,55 +233,100 @@ fn spawn(
     })
 }
 
-/// Waits for the threads, waking those that wait in KVM. A signal that comes
-/// just before KVM_RUN is lost, hence more than one.
-fn join(threads: Vec<JoinHandle<VcpuFd>>) -> Vec<VcpuFd> {
+/// Waits for a thread, waking it where it waits in KVM. A signal that comes just
+/// before KVM_RUN is lost, hence more than one. `again` is called before each.
+fn join(thread: JoinHandle<VcpuFd>, again: impl Fn()) -> VcpuFd {
     const AGAIN: Duration = Duration::from_millis(1);
-    let join = |thread: JoinHandle<VcpuFd>| {
-        while !thread.is_finished() {
-            // Fails only for a thread that is gone.
-            let _gone = thread.kill(SIGRTMIN());
-            if !thread.is_finished() {
-                thread::park_timeout(AGAIN);
-            }
+    while !thread.is_finished() {
+        again();
+        // Fails only for a thread that is gone.
+        let _gone = thread.kill(SIGRTMIN());
+        if !thread.is_finished() {
+            thread::park_timeout(AGAIN);
         }
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    };
-    threads.into_iter().map(join).collect()
+    }
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// One KVM_RUN and what it asks for.
-fn step(processor: &mut VcpuFd, shared: &Shared) -> Option<Cause> {
-    let memory = &mut shared.memory.clone();
-    let stop = match exit::run(processor) {
-        Exit::PortWrite { port, size, data } => {
-            let mut devices = lock(&shared.devices);
-            let ending = data.chunks(size).find_map(|chunk| devices.write(memory, port, chunk));
-            drop(devices);
-            if shared.console.ended() {
-                return Some(Cause::Console);
+impl Shared {
+    /// One KVM_RUN and what it asks for.
+    fn run(&self, processor: &mut VcpuFd, vp_index: u32, pace: Pace) -> Option<Cause> {
+        let memory = &mut self.memory.clone();
+        let stop = match exit::run(processor) {
+            Exit::PortWrite { port, size, data } => {
+                let mut devices = lock(&self.around.devices);
+                let ending = data.chunks(size).find_map(|chunk| devices.write(memory, port, chunk));
+                drop(devices);
+                let told = self.tell(vp_index, Place::Port(port), true, data.chunks(size));
+                if self.around.console.ended() {
+                    return Some(Cause::Console);
+                }
+                ending.map(Stop::Ended).or(told)?
             }
-            Stop::Ended(ending?)
+            Exit::PortRead { port, size, data } => {
+                let mut devices = lock(&self.around.devices);
+                data.chunks_mut(size).for_each(|chunk| devices.read(memory, port, chunk));
+                drop(devices);
+                self.tell(vp_index, Place::Port(port), false, data.chunks(size))?
+            }
+            Exit::MemoryRead { gpa, data } => {
+                lock(&self.around.devices).read_memory(memory, gpa, data);
+                self.tell(vp_index, Place::Memory(gpa), false, [&*data])?
+            }
+            Exit::MemoryWrite { gpa, data } => {
+                let ending = lock(&self.around.devices).write_memory(memory, gpa, data);
+                let told = self.tell(vp_index, Place::Memory(gpa), true, [data]);
+                ending.map(Stop::Ended).or(told)?
+            }
+            Exit::Debug(event) => self.debugged(processor, vp_index, event, pace)?,
+            Exit::Again | Exit::Halted => return None,
+            Exit::TripleFault => Stop::TripleFault,
+            Exit::Emulation { code } => return Some(Cause::Emulation { code }),
+            Exit::Internal { suberror } => Stop::Internal { suberror },
+            Exit::FailEntry { reason } => Stop::FailEntry { reason },
+            Exit::Unexpected { reason } => Stop::Unexpected { reason },
+            Exit::Failed { errno } => Stop::Failed { errno },
+        };
+        Some(Cause::Stop(stop))
+    }
+
+    /// Remembers accesses and tells them to whoever watches.
+    fn tell<'a>(
+        &self,
+        vp_index: u32,
+        place: Place,
+        write: bool,
+        data: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Option<Stop> {
+        let mut stop = None;
+        for data in data {
+            let access = Access::new(vp_index, place, write, data);
+            lock(&self.recent).push(access);
+            if let Some(watch) = &self.around.watch {
+                stop = stop.or(lock(watch).exited(&access));
+            }
         }
-        Exit::PortRead { port, size, data } => {
-            let mut devices = lock(&shared.devices);
-            data.chunks_mut(size).for_each(|chunk| devices.read(memory, port, chunk));
-            return None;
+        stop
+    }
+
+    fn debugged(
+        &self,
+        processor: &VcpuFd,
+        vp_index: u32,
+        event: Event,
+        pace: Pace,
+    ) -> Option<Stop> {
+        match event {
+            Event::Software => Some(Stop::SoftwareBreakpoint),
+            Event::Hardware(at) => {
+                let met = self.debug.hardware.get(usize::from(at));
+                Some(met.map_or(Stop::Stepped, |met| Stop::Breakpoint(*met)))
+            }
+            Event::Step if pace == Pace::EveryInstruction => {
+                let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
+                self.around.watch.as_ref().and_then(|watch| lock(watch).stepped(&stands))
+            }
+            Event::Step => Some(Stop::Stepped),
         }
-        Exit::MemoryRead { gpa, data } => {
-            lock(&shared.devices).read_memory(memory, gpa, data);
-            return None;
-        }
-        Exit::MemoryWrite { gpa, data } => {
-            Stop::Ended(lock(&shared.devices).write_memory(memory, gpa, data)?)
-        }
-        Exit::Again | Exit::Halted => return None,
-        Exit::TripleFault => Stop::TripleFault,
-        Exit::Emulation { code } => return Some(Cause::Emulation { code }),
-        Exit::Internal { suberror } => Stop::Internal { suberror },
-        Exit::FailEntry { reason } => Stop::FailEntry { reason },
-        Exit::Unexpected { reason } => Stop::Unexpected { reason },
-        Exit::Failed { errno } => Stop::Failed { errno },
-    };
-    Some(Cause::Stop(stop))
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Instruction;
+use super::{Breakpoint, Instruction, Request, Trigger};
 use crate::console::Source;
 use igvm_devices::Ending;
 
@@ -20,6 +20,21 @@ pub enum Stop {
         after: Duration,
         /// Every processor waits, and nothing can wake one.
         halted: bool,
+    },
+    /// Somebody outside of the guest asked for it.
+    Requested(Request),
+    /// One instruction was to be done, and is.
+    Stepped,
+    /// A breakpoint in a debug register was met.
+    Breakpoint(Breakpoint),
+    /// INT3, which a debugger has put there.
+    SoftwareBreakpoint,
+    /// So many instructions or exits were to be run.
+    Enough {
+        /// How many.
+        count: u64,
+        /// Instructions, not exits.
+        instructions: bool,
     },
     /// A fault on the way into the double-fault handler.
     TripleFault,
@@ -81,11 +96,17 @@ pub enum Emulation {
 }
 
 impl Stop {
-    /// The exit code: 0 the guest ended by itself or the awaited text was seen,
+    /// The exit code: 0 the guest ended by itself or what was asked for came,
     /// 2 the output failed, 3 timeout, 4 the guest failed.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Ended(_) | Self::Until(_) => 0,
+            Self::Ended(_)
+            | Self::Until(_)
+            | Self::Requested(_)
+            | Self::Stepped
+            | Self::Breakpoint(_)
+            | Self::SoftwareBreakpoint
+            | Self::Enough { .. } => 0,
             Self::Output { .. } => 2,
             Self::Timeout { .. } => 3,
             Self::TripleFault
@@ -118,6 +139,27 @@ impl fmt::Display for Stop {
                  never wake",
                 after.as_secs_f64()
             ),
+            Self::Requested(Request::Quit) => f.write_str("it was asked to stop"),
+            Self::Requested(Request::Reset) => f.write_str("a reset was asked for"),
+            Self::Requested(Request::Show) => f.write_str("its state was asked for"),
+            Self::Requested(Request::Attention) => f.write_str("the debugger interrupted it"),
+            Self::Stepped => f.write_str("one instruction is done"),
+            Self::Breakpoint(Breakpoint { linear, trigger: Trigger::Execute }) => {
+                write!(f, "the breakpoint at {linear:#x} was met")
+            }
+            Self::Breakpoint(Breakpoint { linear, trigger: Trigger::Write(_) }) => {
+                write!(f, "the guest wrote to {linear:#x}, which was watched")
+            }
+            Self::Breakpoint(Breakpoint { linear, trigger: Trigger::Access(_) }) => {
+                write!(f, "the guest accessed {linear:#x}, which was watched")
+            }
+            Self::SoftwareBreakpoint => f.write_str("an INT3 was met"),
+            Self::Enough { count, instructions: true } => {
+                write!(f, "{count} instructions were run, as asked")
+            }
+            Self::Enough { count, instructions: false } => {
+                write!(f, "{count} exits were run, as asked")
+            }
             Self::TripleFault => f.write_str(
                 "the guest took a triple fault: an exception, and no way into its handler nor into \
                  the double-fault handler",

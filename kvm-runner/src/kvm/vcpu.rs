@@ -106,7 +106,7 @@ pub(super) fn linear_rip(registers: &RegisterFile) -> u64 {
 
 /// Where a linear address leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Translation {
     /// To memory of the machine, at this guest physical address.
     Memory(u64),
     /// To a physical address where the machine has no memory.
@@ -115,26 +115,114 @@ pub(super) enum Place {
     Unmapped,
 }
 
-/// Translates with the processor's present paging.
-pub(super) fn translate(processor: &VcpuFd, memory: &GuestMemoryMmap, linear: u64) -> Place {
-    match processor.translate_gva(linear) {
-        Ok(found) if found.valid != 0 => {
-            if memory.address_in_range(GuestAddress(found.physical_address)) {
-                Place::Memory(found.physical_address)
-            } else {
-                Place::NoMemory(found.physical_address)
-            }
-        }
-        _ => Place::Unmapped,
-    }
+/// A processor that stands still.
+#[derive(Clone, Copy)]
+pub struct Processor<'a> {
+    pub(super) fd: &'a VcpuFd,
+    pub(super) memory: &'a GuestMemoryMmap,
+    pub(super) vp_index: u32,
 }
 
-/// Up to 15 bytes of code at a linear address: as many as can be read.
-pub(super) fn code_at(processor: &VcpuFd, memory: &GuestMemoryMmap, linear: u64) -> Vec<u8> {
-    const LONGEST_INSTRUCTION: u64 = 15;
-    let byte = |linear| match translate(processor, memory, linear) {
-        Place::Memory(gpa) => memory.read_obj::<u8>(GuestAddress(gpa)).ok(),
-        Place::NoMemory(_) | Place::Unmapped => None,
-    };
-    (0..LONGEST_INSTRUCTION).map_while(|at| byte(linear.wrapping_add(at))).collect()
+impl Processor<'_> {
+    /// Its number.
+    pub const fn vp_index(&self) -> u32 {
+        self.vp_index
+    }
+
+    /// Its registers.
+    ///
+    /// # Errors
+    /// Fails where KVM does.
+    pub fn registers(&self) -> Result<RegisterFile, BootError> {
+        read(self.fd)
+    }
+
+    /// Sets general, segment, table and control registers, as a debugger does.
+    /// The others stay.
+    ///
+    /// # Errors
+    /// Fails where KVM refuses a value.
+    pub fn set_registers(&self, registers: &RegisterFile) -> Result<(), BootError> {
+        let refused = |what| {
+            let vp_index = self.vp_index;
+            move |errno: kvm_ioctls::Error| BootError::Refused {
+                vp_index,
+                what,
+                source: errno.into(),
+            }
+        };
+        let state = State::from(registers);
+        self.fd.set_sregs(&state.sregs).map_err(refused("the special registers"))?;
+        self.fd.set_regs(&state.regs).map_err(refused("the general registers"))
+    }
+
+    /// In which unit it decodes: 16, 32 or 64 bits.
+    pub fn bitness(registers: &RegisterFile) -> u32 {
+        bitness(registers)
+    }
+
+    /// The linear address of the next instruction.
+    pub fn linear_rip(registers: &RegisterFile) -> u64 {
+        linear_rip(registers)
+    }
+
+    /// Where a linear address leads, by the present paging.
+    pub fn translate(&self, linear: u64) -> Translation {
+        match self.fd.translate_gva(linear) {
+            Ok(found) if found.valid != 0 => {
+                if self.memory.address_in_range(GuestAddress(found.physical_address)) {
+                    Translation::Memory(found.physical_address)
+                } else {
+                    Translation::NoMemory(found.physical_address)
+                }
+            }
+            _ => Translation::Unmapped,
+        }
+    }
+
+    /// Reads memory by linear address, as far as it is mapped and there; says
+    /// how many bytes that were.
+    pub fn read_linear(&self, linear: u64, bytes: &mut [u8]) -> usize {
+        self.each_page(linear, bytes.len(), |done, gpa, len| {
+            self.memory.read_slice(&mut bytes[done..done + len], gpa).is_ok()
+        })
+    }
+
+    /// Writes memory by linear address, as far as it is mapped and there; says
+    /// how many bytes that were.
+    pub fn write_linear(&self, linear: u64, bytes: &[u8]) -> usize {
+        self.each_page(linear, bytes.len(), |done, gpa, len| {
+            self.memory.write_slice(&bytes[done..done + len], gpa).is_ok()
+        })
+    }
+
+    /// Goes over a linear range by pages; `access` gets the bytes that are
+    /// done, where the next are, and how many.
+    fn each_page(
+        &self,
+        linear: u64,
+        len: usize,
+        mut access: impl FnMut(usize, GuestAddress, usize) -> bool,
+    ) -> usize {
+        const PAGE: u64 = 0x1000;
+        let mut done = 0;
+        while done < len {
+            let at = linear.wrapping_add(done as u64);
+            let piece = ((PAGE - at % PAGE) as usize).min(len - done);
+            match self.translate(at) {
+                Translation::Memory(gpa) if access(done, GuestAddress(gpa), piece) => done += piece,
+                _ => break,
+            }
+        }
+        done
+    }
+
+    /// Up to 15 bytes of code at a linear address: as many as can be read.
+    pub fn code_at(&self, linear: u64) -> Vec<u8> {
+        const LONGEST_INSTRUCTION: usize = 15;
+        let mut code = vec![0; LONGEST_INSTRUCTION];
+        let read = self.read_linear(linear, &mut code);
+        code.truncate(read);
+        code
+    }
 }

@@ -1,5 +1,7 @@
 //! The virtual machine: memory, interrupt controllers, processors.
 
+use std::sync::{Arc, Mutex};
+
 use igvm_core::span::Span;
 use igvm_core::x86::RegisterFile;
 use kvm_bindings::{
@@ -11,7 +13,9 @@ use kvm_ioctls::{VcpuFd, VmFd};
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::{Host, HostError, cpuid, vcpu};
+use super::control::{Control, lock};
+use super::reset::{self, Chips, PowerUp};
+use super::{Debug, Host, HostError, Processor, Recent, cpuid, vcpu};
 use crate::guest::{BootError, Image};
 use igvm_devices::InterruptLine;
 
@@ -32,6 +36,13 @@ pub struct Machine {
     fd: VmFd,
     pub(super) memory: GuestMemoryMmap,
     pub(super) host: Host,
+    chips: Chips,
+    power_up: Vec<PowerUp>,
+    pub(super) recent: Arc<Mutex<Recent>>,
+    /// How the processors are watched from the next run on.
+    pub debug: Debug,
+    /// Whether KVM has been told to watch them.
+    pub(super) debugged: bool,
 }
 
 impl Machine {
@@ -55,7 +66,19 @@ impl Machine {
         image.fill(&memory)?;
         let supported =
             cpuid::supported(&host.kvm).map_err(BootError::kvm("say what CPUID it supports"))?;
-        let mut machine = Self { processors: Vec::new(), fd, memory, host };
+        let msrs = reset::saved_msrs(&host.kvm)?;
+        let chips = Chips::keep(&fd)?;
+        let mut machine = Self {
+            processors: Vec::new(),
+            fd,
+            memory,
+            host,
+            chips,
+            power_up: Vec::new(),
+            recent: Arc::default(),
+            debug: Debug::default(),
+            debugged: false,
+        };
         for vp_index in 0..processors {
             let cpuid = cpuid::for_processor(&supported, vp_index, processors);
             let processor = machine
@@ -66,21 +89,47 @@ impl Machine {
                 BootError::kvm("hold so many CPUID leaves")(kvm_ioctls::Error::new(libc::E2BIG))
             })?;
             processor.set_cpuid2(&cpuid).map_err(BootError::kvm("set CPUID"))?;
+            machine.power_up.push(PowerUp::keep(&processor, &msrs)?);
             start(&processor, image.registers(vp_index), vp_index)?;
             machine.processors.push(processor);
         }
         Ok(machine)
     }
 
-    /// The registers of a processor, read from KVM.
+    /// Resets the machine as a PC's reset line does, and loads the image again:
+    /// memory that the image names is written, other memory keeps what it has;
+    /// processors start or wait as at first. The devices are not in here.
     ///
     /// # Errors
-    /// Fails where KVM does, and for a processor the machine has not.
-    pub fn snapshot(&self, vp_index: u32) -> Result<RegisterFile, BootError> {
-        match self.processors.get(vp_index as usize) {
-            Some(processor) => vcpu::read(processor),
-            None => Err(BootError::Image(format!("the machine has no processor {vp_index}"))),
+    /// Fails where the image can no longer be read, or KVM refuses something.
+    pub fn reset(&mut self, image: &dyn Image, control: &Control) -> Result<(), BootError> {
+        image.refill(&self.memory)?;
+        self.chips.restore(&self.fd)?;
+        for ((vp_index, processor), power_up) in (0..).zip(&self.processors).zip(&self.power_up) {
+            power_up.restore_msrs(processor);
+            start(processor, image.registers(vp_index), vp_index)?;
+            power_up.restore(processor)?;
+            run_or_wait(processor, image.registers(vp_index).is_some() || vp_index == 0)?;
         }
+        control.forget_processors();
+        *lock(&self.recent) = Recent::default();
+        Ok(())
+    }
+
+    /// How many processors there are.
+    pub fn processors(&self) -> u32 {
+        self.processors.len() as u32
+    }
+
+    /// A processor, while the machine stands still.
+    pub fn processor(&self, vp_index: u32) -> Option<Processor<'_>> {
+        let fd = self.processors.get(vp_index as usize)?;
+        Some(Processor { fd, memory: &self.memory, vp_index })
+    }
+
+    /// The last exits of all processors.
+    pub fn recent(&self) -> Recent {
+        lock(&self.recent).clone()
     }
 
     /// The guest's memory.
@@ -194,10 +243,14 @@ fn start(
 ) -> Result<(), BootError> {
     let first = vp_index == 0;
     vcpu::load(processor, &registers.unwrap_or(RegisterFile::reset(first)), vp_index)?;
-    if registers.is_none() && !first {
-        return Ok(());
+    run_or_wait(processor, registers.is_some() || first)
+}
+
+/// A new processor waits, unless it is the first.
+fn run_or_wait(processor: &VcpuFd, runs: bool) -> Result<(), BootError> {
+    let runnable = kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE };
+    match runs {
+        true => processor.set_mp_state(runnable).map_err(BootError::kvm("let a processor run")),
+        false => Ok(()),
     }
-    processor
-        .set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE })
-        .map_err(BootError::kvm("make a processor runnable"))
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use igvm_core::span::Span;
 use igvm_core::x86::{RegisterFile, Segment};
-use igvm_devices::{COM1_IRQ, Description, Devices, Wiring};
-use kvm_runner::clock::HostClock;
-use kvm_runner::console::{Console, Destination, Source};
+use igvm_devices::Description;
+use kvm_runner::console::{Console, Destination};
 use kvm_runner::guest::{BootError, Image};
 use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
+use kvm_runner::session::{OnFailure, Session, Settings};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// More than any guest here takes, on a busy host that interprets it.
@@ -104,6 +104,10 @@ impl Image for Bits {
         Ok(())
     }
 
+    fn refill(&self, memory: &GuestMemoryMmap) -> Result<(), BootError> {
+        self.fill(memory)
+    }
+
     fn registers(&self, vp_index: u32) -> Option<RegisterFile> {
         self.registers.get(vp_index as usize).copied().flatten()
     }
@@ -156,14 +160,12 @@ pub fn run(
         reserved: vec![RESERVED_BY_KVM],
         processors: run.processors,
     };
-    let mut machine = Machine::new(host, image, run.processors)?;
-    let wiring = Wiring {
-        serial: console.writer(Source::Serial),
-        debug: console.writer(Source::Debug),
-        serial_line: machine.interrupt_line(COM1_IRQ)?,
-        clock: Box::new(HostClock::new()),
-    };
-    let report = machine.run(Devices::new(&description, wiring), &console, Some(run.limit))?;
+    let machine = Machine::new(host, image, run.processors)?;
+    let settings =
+        Settings { limit: Some(run.limit), on_reset: OnFailure::Stop, ..Settings::default() };
+    let mut session = Session::new(machine, image, &description, console, settings)?;
+    let report = session.run(|_| {})?;
+    let machine = session.machine;
     Ok(Outcome { report, serial: serial.text(), debug: debug.text(), machine })
 }
 

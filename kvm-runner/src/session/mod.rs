@@ -1,0 +1,159 @@
+//! A machine from its start to its end: running, resetting, answering people.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use igvm_devices::{COM1_IRQ, Description, Devices, Ending, Wiring};
+
+use crate::clock::HostClock;
+use crate::console::{Console, Source};
+use crate::guest::{BootError, Image};
+use crate::kvm::{Around, Control, Machine, Pace, Paused, Report, Request, Stop};
+
+/// What to do when something could go on by a reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The run ends.
+    Stop,
+    /// The machine is reset.
+    Reset,
+}
+
+/// How a machine is run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The run ends after this time.
+    pub limit: Option<Duration>,
+    /// When the guest asks for a reset.
+    pub on_reset: OnFailure,
+    /// When the guest takes a triple fault, by which real PCs are reset.
+    pub on_triple_fault: OnFailure,
+    /// The machine is reset each time this much has passed.
+    pub reset_every: Option<Duration>,
+    /// How the processors run.
+    pub pace: Pace,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limit: None,
+            on_reset: OnFailure::Reset,
+            on_triple_fault: OnFailure::Stop,
+            reset_every: None,
+            pace: Pace::Free,
+        }
+    }
+}
+
+/// A machine with its devices, its image and its console.
+pub struct Session<'a> {
+    /// The machine. It stands still while it can be reached.
+    pub machine: Machine,
+    /// What is around the processors.
+    pub around: Around,
+    image: &'a dyn Image,
+    settings: Settings,
+    resets: u64,
+    started: Instant,
+}
+
+impl<'a> Session<'a> {
+    /// Connects devices to a machine that was made of `image`.
+    ///
+    /// # Errors
+    /// Fails where the host has no interrupt line left.
+    pub fn new(
+        machine: Machine,
+        image: &'a dyn Image,
+        description: &Description,
+        console: Console,
+        settings: Settings,
+    ) -> Result<Self, BootError> {
+        let wiring = Wiring {
+            serial: console.writer(Source::Serial),
+            debug: console.writer(Source::Debug),
+            serial_line: machine.interrupt_line(COM1_IRQ)?,
+            clock: Box::new(HostClock::new()),
+        };
+        let devices = Arc::new(Mutex::new(Devices::new(description, wiring)));
+        let around = Around { devices, console, control: Control::default(), watch: None };
+        Ok(Self { machine, around, image, settings, resets: 0, started: Instant::now() })
+    }
+
+    /// Runs until the end, and says where the machine stands then. `show` is
+    /// given the report when somebody asks for it meanwhile.
+    ///
+    /// # Errors
+    /// Fails where the host does: no thread left, an image that can no longer
+    /// be read.
+    pub fn run(&mut self, mut show: impl FnMut(&Report)) -> Result<Report, BootError> {
+        self.started = Instant::now();
+        loop {
+            let paused = self.resume(self.settings.pace)?;
+            if paused.stop == Stop::Requested(Request::Show) {
+                show(&self.machine.report(paused));
+                continue;
+            }
+            if !self.goes_on(&paused.stop) {
+                self.around.console.finish();
+                return Ok(self.machine.report(paused));
+            }
+            self.reset()?;
+        }
+    }
+
+    /// Runs until the machine stops for whatever reason, or its time is up.
+    ///
+    /// # Errors
+    /// Fails where the host has no thread left.
+    pub fn resume(&mut self, pace: Pace) -> Result<Paused, BootError> {
+        let end = self.settings.limit.and_then(|limit| self.started.checked_add(limit));
+        let next = self.next_reset();
+        let deadline = [end, next].into_iter().flatten().min();
+        let mut paused = self.machine.resume(&self.around, pace, deadline)?;
+        if let Stop::Timeout { after, .. } = &mut paused.stop {
+            match (end, next) {
+                (end, Some(next)) if end.is_none_or(|end| next < end) => {
+                    paused.stop = Stop::Requested(Request::Reset);
+                }
+                _ => *after = self.settings.limit.unwrap_or_default(),
+            }
+        }
+        Ok(paused)
+    }
+
+    /// When `reset_every` wants the next reset.
+    fn next_reset(&self) -> Option<Instant> {
+        let every = self.settings.reset_every?;
+        let times = u32::try_from(self.resets).ok()?.checked_add(1)?;
+        self.started.checked_add(every.checked_mul(times)?)
+    }
+
+    /// Whether a reset follows a stop.
+    pub fn goes_on(&self, stop: &Stop) -> bool {
+        match stop {
+            Stop::Requested(Request::Reset) => true,
+            Stop::Ended(Ending::Reset { .. }) => self.settings.on_reset == OnFailure::Reset,
+            Stop::TripleFault => self.settings.on_triple_fault == OnFailure::Reset,
+            _ => false,
+        }
+    }
+
+    /// Resets the machine: processors, devices, and the memory that the image
+    /// names.
+    ///
+    /// # Errors
+    /// Fails where the image can no longer be read, or KVM refuses something.
+    pub fn reset(&mut self) -> Result<(), BootError> {
+        self.around.devices.lock().unwrap_or_else(PoisonError::into_inner).reset();
+        self.machine.reset(self.image, &self.around.control)?;
+        self.resets += 1;
+        Ok(())
+    }
+
+    /// How often it was reset.
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+}
