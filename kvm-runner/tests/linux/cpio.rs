@@ -8,30 +8,30 @@ const CHARACTER: u32 = 0o020_600;
 
 /// An archive on its way.
 #[derive(Default)]
-pub struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
 
 impl Archive {
-    pub fn directory(mut self, name: &str) -> Self {
+    pub(crate) fn directory(mut self, name: &str) -> Self {
         self.entry(name, DIRECTORY, (0, 0), &[]);
         self
     }
 
     /// A file that may be executed.
-    pub fn file(mut self, name: &str, bytes: &[u8]) -> Self {
+    pub(crate) fn file(mut self, name: &str, bytes: &[u8]) -> Self {
         self.entry(name, FILE, (0, 0), bytes);
         self
     }
 
     /// A character device by its numbers.
-    pub fn device(mut self, name: &str, major: u32, minor: u32) -> Self {
+    pub(crate) fn device(mut self, name: &str, major: u32, minor: u32) -> Self {
         self.entry(name, CHARACTER, (major, minor), &[]);
         self
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, (0, 0), &[]);
         self.bytes
     }

@@ -6,7 +6,7 @@ use crate::common::missing;
 use crate::cpio::Archive;
 
 /// The last line of [`initrd`], before it powers off.
-pub const END: &str = "init: end";
+pub(crate) const END: &str = "init: end";
 
 /// What runs as process 1: says what there is, one fact a line.
 const INIT: &str = "#!/bin/busybox sh
@@ -52,7 +52,7 @@ fn busybox() -> Option<PathBuf> {
 }
 
 /// Kernel and ramdisk, or a skip.
-pub fn kernel_and_initrd() -> Option<(PathBuf, Vec<u8>)> {
+pub(crate) fn kernel_and_initrd() -> Option<(PathBuf, Vec<u8>)> {
     let Some(kernel) = kernel() else {
         missing("Debian's cloud kernel", "linux-image-cloud-amd64");
         return None;

@@ -20,10 +20,10 @@ use crate::common::Loaded;
 use crate::rom;
 
 /// Debian package qemu-system-x86.
-pub const QEMU: &str = "/usr/bin/qemu-system-x86_64";
+pub(crate) const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 
 /// A machine that runs; it ends with this.
-pub struct Qemu {
+pub(crate) struct Qemu {
     child: Child,
     lines: Receiver<String>,
 }
@@ -37,14 +37,14 @@ impl Drop for Qemu {
 }
 
 /// What it printed up to a line.
-pub struct Printed {
-    pub text: String,
-    pub seen: bool,
+pub(crate) struct Printed {
+    pub(crate) text: String,
+    pub(crate) seen: bool,
 }
 
 impl Qemu {
     /// Starts the loaded machine, with its parts in files of `folder`.
-    pub fn start(loaded: &Loaded<'_>, folder: &Path) -> Self {
+    pub(crate) fn start(loaded: &Loaded<'_>, folder: &Path) -> Self {
         let boot = loaded.machine.boot_processor().unwrap();
         assert_descriptors(loaded, &boot.registers);
         let memory: u64 = loaded.host.ram.iter().map(|ram| ram.len).sum();
@@ -87,7 +87,7 @@ impl Qemu {
 
     /// Reads until a line holds `text`, the machine has ended, or the time is
     /// up.
-    pub fn until(&mut self, text: &str, limit: Duration) -> Printed {
+    pub(crate) fn until(&mut self, text: &str, limit: Duration) -> Printed {
         let end = Instant::now() + limit;
         let mut printed = Printed { text: String::new(), seen: false };
         while !printed.seen {
@@ -104,7 +104,7 @@ impl Qemu {
     }
 
     /// Waits for its end: the exit code, or `None` when the time is up.
-    pub fn ended(&mut self, limit: Duration) -> Option<i32> {
+    pub(crate) fn ended(&mut self, limit: Duration) -> Option<i32> {
         let end = Instant::now() + limit;
         while Instant::now() < end {
             if let Some(status) = self.child.try_wait().unwrap() {

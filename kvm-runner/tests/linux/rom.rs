@@ -38,7 +38,7 @@ fn address(offset: usize) -> u64 {
 
 /// The ROM for a processor that has the descriptor tables of `registers` in
 /// memory and maps this ROM where it is.
-pub fn rom(registers: &RegisterFile) -> Vec<u8> {
+pub(crate) fn rom(registers: &RegisterFile) -> Vec<u8> {
     let mut rom = vec![0; LEN];
     let mut put = |at: usize, bytes: &[u8]| rom[at..at + bytes.len()].copy_from_slice(bytes);
     // Accessed and dirty already: nobody can write them here.
@@ -181,7 +181,7 @@ fn jump(offset: usize) -> Vec<u8> {
 }
 
 /// What a descriptor makes of a segment register: attributes, limit and base.
-pub fn descriptor(selector: u16, raw: u64) -> Segment {
+pub(crate) fn descriptor(selector: u16, raw: u64) -> Segment {
     let limit = (raw & 0xffff) as u32 | (raw >> 32 & 0xf_0000) as u32;
     let granular = raw >> 55 & 1 == 1;
     Segment {
