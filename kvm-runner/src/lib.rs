@@ -2,6 +2,7 @@
 //!
 //! - [`clock`]: the host's time, for the devices.
 //! - [`console`]: where the guest's text goes, and watching it.
+//! - [`describe`]: what the devices are told of the machine.
 //! - [`guest`]: what a run loads: memory and registers.
 //! - [`kvm`]: the map to KVM, the virtual machine and its run.
 //! - [`session`]: a machine from its start to its end, with resets.
@@ -10,6 +11,8 @@
 
 pub mod clock;
 pub mod console;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod describe;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod fill;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -104,11 +104,11 @@ mod on_kvm {
     use igvm_core::load;
     use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
-    use igvm_devices::Description;
     use kvm_runner::console::{Console, Destination};
+    use kvm_runner::describe::description;
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
-    use kvm_runner::kvm::{Host, Machine, Pace, RESERVED_BY_KVM, Report};
+    use kvm_runner::kvm::{Host, Machine, Pace, Report};
     use kvm_runner::session::{OnFailure, Session, Settings};
 
     use super::{Boot, Document, ExitCode, Failure, Then};
@@ -177,11 +177,7 @@ mod on_kvm {
                 destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
-            let description = Description {
-                ram: host.ram.to_vec(),
-                reserved: vec![RESERVED_BY_KVM],
-                processors: host.processors,
-            };
+            let description = description(host);
             let mut session = Session::new(machine, image, &description, console, self.settings())?;
             session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()))
         }
