@@ -7,8 +7,8 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 use igvm::{IgvmDirectiveHeader as Directive, IgvmFile};
 use igvm_core::defs::IgvmNativeVpContextX64;
 use igvm_core::write::wrap::linux::{
-    BOOT_PARAMS_GPA, BootParams, E820_RESERVED, Linux, LinuxError, LinuxFile, MADT_GPA,
-    MEMORY_MAP_GPA, RESERVED, RSDP_GPA, STUB_GPA, SetupHeader, TABLES, Tables, linux, stub,
+    ACPI, BOOT_PARAMS_GPA, BootParams, E820_RESERVED, Linux, LinuxError, LinuxFile, MADT_GPA,
+    MEMORY_MAP_GPA, RESERVED, STUB_GPA, SetupHeader, linux, stub,
 };
 use igvm_samples::bzimage::{header, image};
 use proptest::prelude::*;
@@ -89,8 +89,7 @@ fn kernel(header: &SetupHeader) -> Vec<u8> {
 }
 
 fn wrap(kernel: &[u8], initrd: Option<&[u8]>, text: &str) -> Result<LinuxFile, LinuxError> {
-    let tables = Tables::default();
-    linux(&Linux { kernel, initrd, command_line: text.as_bytes(), tables })
+    linux(&Linux { kernel, initrd, command_line: text.as_bytes(), acpi: b"RSD PTR " })
 }
 
 #[test]
@@ -107,7 +106,7 @@ fn a_kernel_is_handed_what_the_protocol_says() {
 
     let page = found.bytes(BOOT_PARAMS_GPA, 4096);
     let params = BootParams::read_from_bytes(&page).unwrap();
-    assert_eq!(params.acpi_rsdp_addr.get(), RSDP_GPA);
+    assert_eq!(params.acpi_rsdp_addr.get(), ACPI.start);
     assert_eq!(params.e820_entries, 1);
     let reserved = params.e820_table[0];
     assert_eq!((reserved.addr.get(), reserved.size.get()), (RESERVED.start, RESERVED.len));
@@ -165,38 +164,24 @@ fn the_context_is_the_protocols() {
     }
 }
 
-/// RSDP and XSDT: sums of zero, and what they point at.
 #[test]
 fn tables_are_found() {
     let kernel = kernel(&header());
-    let tables = Tables { bytes: &[7; 5000], named: &[TABLES.start, TABLES.start + 64] };
-    let wrap = Linux { kernel: &kernel, tables, ..Linux::default() };
-    let found = read(&linux(&wrap).unwrap().bytes);
-    let rsdp = found.bytes(RSDP_GPA, 36);
-    let sum = |bytes: &[u8]| bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
-    assert_eq!(&rsdp[..8], b"RSD PTR ");
-    assert_eq!((sum(&rsdp[..20]), sum(&rsdp), rsdp[15]), (0, 0, 2));
-    let xsdt_gpa = found.u64(RSDP_GPA + 24);
-    let len = u32::from_le_bytes(found.bytes(xsdt_gpa + 4, 4).try_into().unwrap());
-    let xsdt = found.bytes(xsdt_gpa, len as usize);
-    assert_eq!((&xsdt[..4], sum(&xsdt), len), (&b"XSDT"[..], 0, 36 + 3 * 8));
-    let entries: Vec<u64> = (0..3).map(|at| found.u64(xsdt_gpa + 36 + 8 * at)).collect();
-    assert_eq!(entries, [TABLES.start, TABLES.start + 64, MADT_GPA]);
-    assert_eq!(found.bytes(TABLES.start, 5000), [7; 5000]);
+    let with = |acpi| linux(&Linux { kernel: &kernel, acpi, ..Linux::default() });
+    let full = vec![7; ACPI.len as usize];
+    let found = read(&with(&full).unwrap().bytes);
+    assert_eq!(found.bytes(ACPI.start, full.len()), full);
     // Kernels before 5.0 look in the first kilobyte of the EBDA.
     let segment = found.bytes(0x40e, 2);
-    assert_eq!(u64::from(u16::from_le_bytes(segment.try_into().unwrap())) << 4, RSDP_GPA);
+    assert_eq!(u64::from(u16::from_le_bytes(segment.try_into().unwrap())) << 4, ACPI.start);
 
-    let refused =
-        |tables| linux(&Linux { kernel: &kernel, tables, ..Linux::default() }).unwrap_err();
-    let long = vec![1; TABLES.len as usize + 1];
-    for tables in [
-        Tables { bytes: &long, named: &[] },
-        Tables { bytes: &[1], named: &[TABLES.start + 1] },
-        Tables { bytes: &[1; 2], named: &[TABLES.start; 600] },
-    ] {
-        assert!(matches!(refused(tables), LinuxError::Tables { .. }));
-    }
+    let longer = vec![7; full.len() + 1];
+    assert_eq!(with(&longer), Err(LinuxError::Acpi { len: 0x1_0001 }));
+    // Without tables nobody needs a MADT.
+    let found = read(&with(&[]).unwrap().bytes);
+    assert!(!found.areas.contains_key(&MADT_GPA));
+    let params = BootParams::read_from_bytes(&found.bytes(BOOT_PARAMS_GPA, 4096)).unwrap();
+    assert_eq!(params.acpi_rsdp_addr.get(), 0);
 }
 
 #[test]

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use igvm_core::write::wrap::linux::{Linux, LinuxFile, Tables, linux};
+use igvm_analysis::host::DEVICE_MEMORY;
+use igvm_core::span::Span;
+use igvm_core::write::wrap::linux::{ACPI, Linux, LinuxFile, MADT_GPA, PCIEXBAR, PMBASE, linux};
 use igvm_core::write::wrap::{self, MAX_IMAGE_LEN};
+
+use igvm_devices::acpi::{Chipset, Table, tables_at};
 
 use super::{Failure, output};
 
@@ -90,7 +94,7 @@ impl Wrap {
             kernel: &kernel,
             initrd: initrd.as_deref(),
             command_line: self.append.as_deref().unwrap_or_default().as_bytes(),
-            tables: Tables::default(),
+            acpi: &acpi(),
         })
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
         eprintln!(
@@ -100,6 +104,15 @@ impl Wrap {
         );
         Ok(bytes)
     }
+}
+
+/// The tables of this PC, as the file's own code sets it up.
+fn acpi() -> Vec<u8> {
+    /// A MiB for each of 256 buses.
+    const ECAM: Span = Span::new(PCIEXBAR as u64, 256 << 20);
+    let chipset =
+        Chipset { pm_base: PMBASE as u16, ecam: Some(ECAM), windows: DEVICE_MEMORY.to_vec() };
+    tables_at(ACPI.start as u32, &chipset, &[Table::At(MADT_GPA)]).unwrap_or_default()
 }
 
 /// A whole file; `what` it should be, and how long `largest` may be.

@@ -1,6 +1,13 @@
 //! Debian's kernel, and an initial ramdisk of ours with Debian's busybox.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use igvm_core::write::wrap::linux::SetupHeader;
+use igvm_samples::bzimage::{ENTRY_64, HEADER, image};
+use zerocopy::FromBytes;
 
 use crate::common::missing;
 use crate::cpio::Archive;
@@ -24,13 +31,13 @@ poweroff -f
 ";
 
 /// Where `cargo xtask test` puts what it takes out of packages.
-fn unpacked() -> PathBuf {
+fn from_packages() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("debian")
 }
 
 /// The newest cloud kernel: installed, or unpacked by `cargo xtask test`.
 fn kernel() -> Option<PathBuf> {
-    let folders = [Path::new("/boot").to_owned(), unpacked().join("boot")];
+    let folders = [Path::new("/boot").to_owned(), from_packages().join("boot")];
     let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     let is_kernel = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -41,7 +48,7 @@ fn kernel() -> Option<PathBuf> {
 
 /// The static busybox, not the one that wants libraries.
 fn busybox() -> Option<PathBuf> {
-    let places = [Path::new("/bin/busybox").to_owned(), unpacked().join("bin/busybox")];
+    let places = [Path::new("/bin/busybox").to_owned(), from_packages().join("bin/busybox")];
     let is_static = |path: &PathBuf| {
         std::fs::read(path).is_ok_and(|bytes| {
             let head = &bytes[..bytes.len().min(0x1000)];
@@ -72,4 +79,68 @@ pub(crate) fn kernel_and_initrd() -> Option<(PathBuf, Vec<u8>)> {
         .file("init", INIT.as_bytes())
         .finish();
     Some((kernel, initrd))
+}
+
+/// The same kernel without the part that unpacks it: an image of ours whose
+/// entry jumps to the unpacked kernel's own. A KVM that interprets needs a
+/// quarter of an hour to unpack, and two minutes for all that comes behind.
+pub(crate) fn unpacked(kernel: &[u8]) -> Vec<u8> {
+    let (header, _) = SetupHeader::read_from_prefix(&kernel[HEADER..]).unwrap();
+    let setup = (usize::from(header.setup_sects) + 1) * 512;
+    let packed = setup + header.payload_offset.get() as usize;
+    let packed = &kernel[packed..][..header.payload_length.get() as usize];
+    let elf = xz(packed);
+    let u64_at = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().unwrap());
+    let u16_at = |at: usize| u16::from_le_bytes(elf[at..at + 2].try_into().unwrap());
+    // Elf64_Ehdr: e_entry, e_phoff, e_phnum. Elf64_Phdr: p_type 1 is PT_LOAD,
+    // p_offset, p_paddr, p_filesz, p_memsz.
+    let load = START - BEFORE;
+    let mut code = Vec::new();
+    let mut end = 0;
+    for at in (u64_at(32) as usize..).step_by(56).take(u16_at(56).into()) {
+        if elf[at..at + 4] != [1, 0, 0, 0] {
+            continue;
+        }
+        let [offset, to, len, in_memory] = [8, 24, 32, 40].map(|field| u64_at(at + field) as usize);
+        let to = to - load as usize;
+        code.resize(code.len().max(to + len), 0);
+        code[to..to + len].copy_from_slice(&elf[offset..offset + len]);
+        end = end.max(to + in_memory);
+    }
+    assert_eq!(u64_at(24), START, "the kernel's own entry");
+    let jump = (BEFORE - (ENTRY_64 as u64 + 5)) as u32;
+    code[ENTRY_64] = 0xe9;
+    code[ENTRY_64 + 1..ENTRY_64 + 5].copy_from_slice(&jump.to_le_bytes());
+    let header = SetupHeader {
+        relocatable_kernel: 0,
+        pref_address: load.into(),
+        init_size: (end.next_multiple_of(4096) as u32).into(),
+        ..header
+    };
+    image(&header, &code[ENTRY_64..])
+}
+
+/// Where the kernel is linked to be.
+const START: u64 = 0x100_0000;
+/// Room for an entry before it.
+const BEFORE: u64 = 0x20_0000;
+
+/// Unpacks by the program: what follows the packed part is not its concern.
+fn xz(packed: &[u8]) -> Vec<u8> {
+    assert_eq!(&packed[..6], b"\xfd7zXZ\0", "Debian packs this kernel by xz");
+    let mut xz = Command::new("xz")
+        .args(["--decompress", "--single-stream", "--stdout"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = xz.stdin.take().unwrap();
+    thread::scope(|scope| {
+        // It stops reading where its part ends.
+        scope.spawn(move || drop(stdin.write_all(packed)));
+        let mut unpacked = Vec::new();
+        xz.stdout.take().unwrap().read_to_end(&mut unpacked).unwrap();
+        assert!(xz.wait().unwrap().success());
+        unpacked
+    })
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::image::LOW_RAM_END;
-use super::layout::TABLES;
+use super::layout::ACPI;
 use crate::write::WriteError;
 
 /// Why a kernel is not wrapped: a sentence each.
@@ -73,7 +73,7 @@ pub enum LinuxError {
         byte: u8,
     },
     /// The ACPI tables do not fit.
-    Tables {
+    Acpi {
         /// Their bytes.
         len: u64,
     },
@@ -142,11 +142,9 @@ impl fmt::Display for LinuxError {
                 "the command line holds the byte {byte:#04x}, but IGVM's command line is ASCII \
                  without NULs"
             ),
-            Self::Tables { len } => write!(
-                f,
-                "the ACPI tables have {len} bytes; {} fit where they go, and each must be there",
-                TABLES.len
-            ),
+            Self::Acpi { len } => {
+                write!(f, "the ACPI tables have {len} bytes; {} fit where they go", ACPI.len)
+            }
             Self::Write(_) => write!(f, "the IGVM file cannot be built"),
         }
     }

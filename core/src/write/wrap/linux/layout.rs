@@ -10,7 +10,7 @@
 //! | 0x9000 | the stub |
 //! | 0xa000 | command line: parameter area |
 //! | 0xb000 | memory map: parameter area |
-//! | 0x80000 | RSDP, XSDT and further tables |
+//! | 0x80000 | ACPI tables, the RSDP first |
 //! | 0x90000 | MADT: parameter area, 16 pages (4096 processors) |
 
 use crate::span::Span;
@@ -26,12 +26,9 @@ pub(super) const COMMAND_LINE_GPA: u64 = 0xa000;
 pub const MEMORY_MAP_GPA: u64 = 0xb000;
 
 /// What stays reserved while the kernel runs.
-pub const RESERVED: Span = Span::between(RSDP_GPA, 0xa_0000);
-/// Where the RSDP is; the XSDT follows in the same page.
-pub const RSDP_GPA: u64 = 0x8_0000;
-pub(super) const XSDT_GPA: u64 = RSDP_GPA + 0x40;
-/// Where [`Tables`](super::Tables) go.
-pub const TABLES: Span = Span::between(0x8_1000, MADT_GPA);
+pub const RESERVED: Span = Span::between(ACPI.start, 0xa_0000);
+/// Where the ACPI tables go, the RSDP first.
+pub const ACPI: Span = Span::between(0x8_0000, MADT_GPA);
 /// Where the loader's MADT goes.
 pub const MADT_GPA: u64 = 0x9_0000;
 pub(super) const MADT_LEN: u64 = RESERVED.end() - MADT_GPA;

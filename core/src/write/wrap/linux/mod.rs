@@ -3,9 +3,10 @@
 //!
 //! The kernel goes where it likes to be, its ramdisk right behind the memory it
 //! unpacks itself in; REQUIRED_MEMORY asks for both. A [`stub`] is entered
-//! first, which turns the loader's memory map into the kernel's. The directives
-//! that ask the loader for something are MEMORY_MAP, MADT and COMMAND_LINE; no
-//! others, since a loader that cannot supply one refuses the file.
+//! first, which turns the loader's memory map into the kernel's. The loader is
+//! asked for MEMORY_MAP, COMMAND_LINE and, for the ACPI tables, MADT, and for
+//! nothing that Linux can do without: a loader that cannot supply something
+//! refuses the file.
 //!
 //! The command line is the file's text, and the host's behind it: the
 //! parameter area starts out with the file's text and a space, and COMMAND_LINE
@@ -14,7 +15,6 @@
 //! kernel's `cmdline_size` is reached: what is too long fails the load instead
 //! of being cut by the kernel.
 
-mod acpi;
 mod boot_params;
 mod error;
 mod image;
@@ -34,8 +34,7 @@ pub use boot_params::{
 };
 pub use error::LinuxError;
 pub use layout::{
-    BOOT_PARAMS_GPA, MADT_GPA, MEMORY_MAP_GPA, PCIEXBAR, PMBASE, RESERVED, RSDP_GPA, STUB_GPA,
-    TABLES,
+    ACPI, BOOT_PARAMS_GPA, MADT_GPA, MEMORY_MAP_GPA, PCIEXBAR, PMBASE, RESERVED, STUB_GPA,
 };
 
 use super::{MASK, PAGE_LEN, native_file, push_identity_map, push_pages};
@@ -63,18 +62,10 @@ pub struct Linux<'a> {
     pub initrd: Option<&'a [u8]>,
     /// The file's part of the command line; ASCII without NUL.
     pub command_line: &'a [u8],
-    /// ACPI tables beside the MADT.
-    pub tables: Tables<'a>,
-}
-
-/// ACPI tables that are made for [`TABLES`] (their pointers to each other say
-/// so).
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tables<'a> {
-    /// What stands from the start of [`TABLES`] on.
-    pub bytes: &'a [u8],
-    /// Addresses of those that the XSDT names, the FADT first.
-    pub named: &'a [u64],
+    /// ACPI tables, made for [`ACPI`]: the RSDP first, and an XSDT that names
+    /// the loader's MADT at [`MADT_GPA`] too. Without any, the loader is not
+    /// asked for a MADT.
+    pub acpi: &'a [u8],
 }
 
 /// A finished file.
@@ -96,7 +87,13 @@ pub fn linux(linux: &Linux<'_>) -> Result<LinuxFile, LinuxError> {
     let command_line = CommandLine::new(linux.command_line, &image)?;
     let initrd = place_initrd(linux.initrd, &image)?;
     let memory = Span::between(image.load, initrd.end().next_multiple_of(PAGE_SIZE_4K));
-    let boot_params = boot_params(&image, &command_line, initrd);
+    let mut boot_params = boot_params(&image, &command_line, initrd);
+    if !linux.acpi.is_empty() {
+        boot_params.acpi_rsdp_addr = ACPI.start.into();
+    }
+    if linux.acpi.len() as u64 > ACPI.len {
+        return Err(LinuxError::Acpi { len: linux.acpi.len() as u64 });
+    }
 
     let mut file = native_file()?;
     file.push(HeaderSpec::RequiredMemory(IGVM_VHS_REQUIRED_MEMORY {
@@ -114,8 +111,10 @@ pub fn linux(linux: &Linux<'_>) -> Result<LinuxFile, LinuxError> {
     push_pages(&mut file, STUB_GPA, &stub::CODE)?;
     command_line.push(&mut file)?;
     push_area(&mut file, MEMORY_MAP_AREA, ParameterKind::MemoryMap, MEMORY_MAP_GPA, PAGE_SIZE_4K)?;
-    push_tables(&mut file, linux.tables)?;
-    push_area(&mut file, MADT_AREA, ParameterKind::Madt, MADT_GPA, MADT_LEN)?;
+    if !linux.acpi.is_empty() {
+        push_pages(&mut file, ACPI.start, linux.acpi)?;
+        push_area(&mut file, MADT_AREA, ParameterKind::Madt, MADT_GPA, MADT_LEN)?;
+    }
     push_pages(&mut file, image.load, image.code)?;
     push_pages(&mut file, initrd.start, linux.initrd.unwrap_or_default())?;
     let context = stub::context(image.load.saturating_add(ENTRY_64));
@@ -148,7 +147,6 @@ fn boot_params(image: &Image<'_>, command_line: &CommandLine<'_>, initrd: Span) 
     {
         header.copy_from_slice(image.header_bytes);
     }
-    params.acpi_rsdp_addr = RSDP_GPA.into();
     params.e820_entries = 1;
     let [first, ..] = &mut params.e820_table;
     *first = E820Entry {
@@ -236,18 +234,6 @@ fn push_insert(file: &mut FileBuilder, index: u32, gpa: u64) -> Result<(), Write
     }))
 }
 
-fn push_tables(file: &mut FileBuilder, tables: Tables<'_>) -> Result<(), LinuxError> {
-    let len = tables.bytes.len() as u64;
-    let outside = |gpa: &u64| !Span::new(TABLES.start, len).contains(*gpa);
-    let roots = acpi::roots(tables.named);
-    if len > TABLES.len || tables.named.iter().any(outside) || roots.len() > PAGE_LEN {
-        return Err(LinuxError::Tables { len });
-    }
-    push_pages(file, RSDP_GPA, &roots)?;
-    push_pages(file, TABLES.start, tables.bytes)?;
-    Ok(())
-}
-
 /// The descriptors, and behind them what the stub writes to the chipset.
 fn descriptors() -> Vec<u8> {
     let mut page = Vec::from(stub::GDT.as_bytes());
@@ -262,8 +248,8 @@ fn descriptors() -> Vec<u8> {
 /// below it (at 0x413).
 fn bios_data_area() -> Vec<u8> {
     let mut page = vec![0; 0x40e];
-    page.extend(const { (RESERVED.start >> 4) as u16 }.to_le_bytes());
+    page.extend(const { (ACPI.start >> 4) as u16 }.to_le_bytes());
     page.resize(0x413, 0);
-    page.extend(const { (RESERVED.start >> 10) as u16 }.to_le_bytes());
+    page.extend(const { (ACPI.start >> 10) as u16 }.to_le_bytes());
     page
 }
