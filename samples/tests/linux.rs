@@ -14,12 +14,15 @@ use igvm_samples::bzimage::{header, image};
 use proptest::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
+/// A parameter area: its initial bytes, and its parameters by offset.
+type Area = (Vec<u8>, Vec<(&'static str, u32)>);
+
 /// What the `igvm` crate finds.
 #[derive(Default)]
 struct Contents {
     pages: BTreeMap<u64, Vec<u8>>,
-    /// Initial bytes by the area's address, and its parameters.
-    areas: BTreeMap<u64, (Vec<u8>, Vec<(&'static str, u32)>)>,
+    /// By the address where it is inserted.
+    areas: BTreeMap<u64, Area>,
     required: Vec<(u64, u32)>,
     context: Option<Box<IgvmNativeVpContextX64>>,
 }

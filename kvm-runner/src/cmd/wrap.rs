@@ -55,8 +55,7 @@ enum Entry {
     Long64,
 }
 
-/// Largest kernel or ramdisk: nothing beyond the 32-bit offsets of the format
-/// is read at all.
+/// Largest kernel or ramdisk that is read at all: both end below this address.
 const MAX_LINUX_LEN: u64 = 2 << 30;
 
 impl Wrap {

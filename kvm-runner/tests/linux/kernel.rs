@@ -1,9 +1,6 @@
 //! Debian's kernel, and an initial ramdisk of ours with Debian's busybox.
 
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
 
 use igvm_core::write::wrap::linux::SetupHeader;
 use igvm_samples::bzimage::{ENTRY_64, HEADER, image};
@@ -82,14 +79,14 @@ pub(crate) fn kernel_and_initrd() -> Option<(PathBuf, Vec<u8>)> {
 }
 
 /// The same kernel without the part that unpacks it: an image of ours whose
-/// entry jumps to the unpacked kernel's own. A KVM that interprets needs a
-/// quarter of an hour to unpack, and two minutes for all that comes behind.
+/// entry jumps to the unpacked kernel's own. A KVM that interprets needs
+/// many minutes to unpack it.
 pub(crate) fn unpacked(kernel: &[u8]) -> Vec<u8> {
     let (header, _) = SetupHeader::read_from_prefix(&kernel[HEADER..]).unwrap();
     let setup = (usize::from(header.setup_sects) + 1) * 512;
     let packed = setup + header.payload_offset.get() as usize;
     let packed = &kernel[packed..][..header.payload_length.get() as usize];
-    let elf = xz(packed);
+    let elf = lz4(packed);
     let u64_at = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().unwrap());
     let u16_at = |at: usize| u16::from_le_bytes(elf[at..at + 2].try_into().unwrap());
     // Elf64_Ehdr: e_entry, e_phoff, e_phnum. Elf64_Phdr: p_type 1 is PT_LOAD,
@@ -125,22 +122,49 @@ const START: u64 = 0x100_0000;
 /// Room for an entry before it.
 const BEFORE: u64 = 0x20_0000;
 
-/// Unpacks by the program: what follows the packed part is not its concern.
-fn xz(packed: &[u8]) -> Vec<u8> {
-    assert_eq!(&packed[..6], b"\xfd7zXZ\0", "Debian packs this kernel by xz");
-    let mut xz = Command::new("xz")
-        .args(["--decompress", "--single-stream", "--stdout"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = xz.stdin.take().unwrap();
-    thread::scope(|scope| {
-        // It stops reading where its part ends.
-        scope.spawn(move || drop(stdin.write_all(packed)));
-        let mut unpacked = Vec::new();
-        xz.stdout.take().unwrap().read_to_end(&mut unpacked).unwrap();
-        assert!(xz.wait().unwrap().success());
-        unpacked
-    })
+/// Debian packs this kernel by LZ4, in the frame of the first version ("LZ4
+/// Frame Format Description", legacy frame): a magic number and blocks with
+/// their lengths. The length of it all follows (boot.rst, `payload_length`).
+fn lz4(packed: &[u8]) -> Vec<u8> {
+    let (magic, mut rest) = packed.split_first_chunk().unwrap();
+    assert_eq!(u32::from_le_bytes(*magic), 0x184c_2102, "the kernel is packed by LZ4");
+    let mut unpacked = Vec::new();
+    while let Some((len, blocks)) = rest.split_first_chunk()
+        && !blocks.is_empty()
+    {
+        let (block, next) = blocks.split_at(u32::from_le_bytes(*len) as usize);
+        let from = unpacked.len();
+        lz4_block(block, &mut unpacked, from);
+        rest = next;
+    }
+    assert_eq!(rest, (unpacked.len() as u32).to_le_bytes());
+    unpacked
+}
+
+/// One block, whose copies reach back to `from` ("LZ4 Block Format
+/// Description").
+fn lz4_block(block: &[u8], out: &mut Vec<u8>, from: usize) {
+    let mut bytes = block.iter().copied();
+    let mut next = || bytes.next();
+    let more = |short: u8, next: &mut dyn FnMut() -> Option<u8>| {
+        let mut len = usize::from(short);
+        let mut byte = if short == 15 { 255 } else { 0 };
+        while byte == 255 {
+            byte = next().unwrap();
+            len += usize::from(byte);
+        }
+        len
+    };
+    while let Some(token) = next() {
+        for _ in 0..more(token >> 4, &mut next) {
+            out.push(next().unwrap());
+        }
+        // The last sequence has literals only.
+        let Some(low) = next() else { break };
+        let back = usize::from(u16::from_le_bytes([low, next().unwrap()]));
+        assert!(back != 0 && back <= out.len() - from);
+        for _ in 0..more(token & 15, &mut next) + 4 {
+            out.push(out[out.len() - back]);
+        }
+    }
 }
