@@ -13,6 +13,10 @@
 //! | 0xcf8, 0xcf9, 0xcfc to 0xcff | PCI configuration, reset control |
 //! | 0x600 to 0x67f, movable | ACPI power management |
 //!
+//! PCI configuration space is in memory, too, once the host bridge has been told
+//! where. On the bus: the host bridge 00:00.0, the LPC bridge 00:1f.0, and with a
+//! disk a virtio block device at 00:03.0.
+//!
 //! Nothing here knows of KVM or holds a file: text goes to writers, time comes
 //! from a [`Clock`], interrupts go to an [`InterruptLine`], memory is lent by
 //! whoever makes an access. Interrupt controllers and the interval timer are not
@@ -30,6 +34,7 @@ mod pci;
 mod pm;
 mod reset;
 mod serial;
+pub mod virtio;
 mod wiring;
 
 use std::io::Write;
@@ -37,7 +42,7 @@ use std::io::Write;
 use igvm_core::span::Span;
 
 pub use serial::{COM1, COM1_IRQ};
-pub use wiring::{Clock, InterruptLine, Memory, NoMemory, Wiring};
+pub use wiring::{Clock, Disk, InterruptLine, Memory, NoMemory, PciInterrupts, Wiring};
 
 /// Debug text goes out here; reading it answers [`DEBUG_PORT_PRESENT`].
 pub const DEBUG_PORT: u16 = 0x402;
@@ -122,7 +127,7 @@ impl Devices {
             keyboard: keyboard::Keyboard::new(),
             reset: reset::ResetPorts::new(),
             fw_cfg: fw_cfg::FwCfg::new(machine),
-            pci: pci::Pci::new(),
+            pci: pci::Pci::new(wiring.pci_interrupts, wiring.disk),
             pm: pm::PowerManagement::new(),
         }
     }
@@ -140,7 +145,7 @@ impl Devices {
         self.keyboard = keyboard::Keyboard::new();
         self.reset = reset::ResetPorts::new();
         self.fw_cfg = fw_cfg::FwCfg::new(&self.machine);
-        self.pci = pci::Pci::new();
+        self.pci.reset();
         self.pm = pm::PowerManagement::new();
     }
 
@@ -151,12 +156,11 @@ impl Devices {
     }
 
     /// One read of `data.len()` bytes at `port`.
-    pub fn read(&mut self, _memory: &mut dyn Memory, port: u16, data: &mut [u8]) {
+    pub fn read(&mut self, memory: &mut dyn Memory, port: u16, data: &mut [u8]) {
         if let Some(offset) = self.pm_offset(port) {
             return self.pm.read(offset, data, &*self.clock);
         }
-        if let (pci::ADDRESS, Ok(data)) = (port, <&mut [u8; 4]>::try_from(&mut *data)) {
-            *data = self.pci.address().to_le_bytes();
+        if self.pci.read_port(memory, port, data) {
             return;
         }
         for (at, byte) in data.iter_mut().enumerate() {
@@ -174,7 +178,6 @@ impl Devices {
             reset::SYSTEM_CONTROL_A | reset::RESET_CONTROL => self.reset.read(port),
             fw_cfg::DATA => self.fw_cfg.next(),
             fw_cfg::DMA..fw_cfg::END => self.fw_cfg.read_dma(port),
-            pci::DATA..=0xcff => self.pci.read((port - pci::DATA) as u8),
             _ => 0xff,
         }
     }
@@ -193,11 +196,10 @@ impl Devices {
                 self.write_fw_cfg(memory, port, data);
                 return None;
             }
-            (pci::ADDRESS, &[a, b, c, d]) => {
-                self.pci.set_address(u32::from_le_bytes([a, b, c, d]));
-                return None;
-            }
             _ => {}
+        }
+        if self.pci.write_port(memory, port, data) {
+            return None;
         }
         let mut ending = None;
         for (at, byte) in data.iter().enumerate() {
@@ -235,7 +237,6 @@ impl Devices {
             }
             pm::APM..pm::APM_END => self.pm.write_apm(port, value),
             cmos::INDEX | cmos::DATA => self.cmos.write(port, value),
-            pci::DATA..=0xcff => self.pci.write((port - pci::DATA) as u8, value),
             keyboard::DATA | keyboard::COMMAND => return self.keyboard.write(port, value),
             _ => return self.reset.write(port, value),
         }
@@ -243,17 +244,20 @@ impl Devices {
     }
 
     /// A read of physical addresses where there is no memory.
-    pub fn read_memory(&mut self, _memory: &mut dyn Memory, _gpa: u64, data: &mut [u8]) {
-        data.fill(0xff);
+    pub fn read_memory(&mut self, memory: &mut dyn Memory, gpa: u64, data: &mut [u8]) {
+        if !self.pci.read_memory(memory, gpa, data) {
+            data.fill(0xff);
+        }
     }
 
     /// A write to physical addresses where there is no memory.
     pub fn write_memory(
         &mut self,
-        _memory: &mut dyn Memory,
-        _gpa: u64,
-        _data: &[u8],
+        memory: &mut dyn Memory,
+        gpa: u64,
+        data: &[u8],
     ) -> Option<Ending> {
+        self.pci.write_memory(memory, gpa, data);
         None
     }
 }

@@ -78,31 +78,6 @@ fn the_clock_speaks_decimal_and_binary() {
 }
 
 #[test]
-fn the_pci_bus_has_three_functions() {
-    let mut pc = Pc::small();
-    let mut found = vec![];
-    for function in 0..=0xff {
-        let id = pc.config(function, 0);
-        if id != 0xffff_ffff {
-            found.push((function, id));
-        }
-    }
-    assert_eq!(found, [(0, 0x1237_8086), (8, 0x7000_8086), (11, 0x7113_8086)]);
-    // Not enabled, or another bus.
-    for address in [0_u32, 1 << 31 | 1 << 16] {
-        pc.write(0xcf8, &address.to_le_bytes());
-        assert_eq!(pc.byte(0xcfc), 0xff);
-    }
-    // PAM remembers, the identity does not change.
-    pc.config(0, 0x58);
-    pc.write(0xcfd, &[0x30]);
-    assert_eq!(pc.config(0, 0x58), 0x3000);
-    pc.config(0, 0);
-    pc.write(0xcfc, &[0; 4]);
-    assert_eq!(pc.config(0, 0), 0x1237_8086);
-}
-
-#[test]
 fn the_guest_ends_the_run() {
     let cases: [(u16, &[u8], Option<Ending>); 9] = [
         (0x501, &[0x10], Some(Ending::Exit { value: 0x10 })),

@@ -181,7 +181,7 @@ fn session<'a>(
     let tables = HostTables::new(HostDescription { processors, ..HostDescription::default() });
     let description = description(&load::Host { ram: &[RAM], ..tables.unwrap().host() });
     let machine = Machine::new(host, image, processors).unwrap();
-    let session = Session::new(machine, image, &description, console, settings).unwrap();
+    let session = Session::new(machine, image, &description, console, None, settings).unwrap();
     (session, debug)
 }
 

@@ -52,17 +52,17 @@ fn seabios_goes_through_post() {
         HostDescription { processors: 2, memory: 64 << 20, ..HostDescription::default() };
     let host = Cell::new(Some(host));
     let outcome = with_loaded(&document, description, |loaded| {
-        let how = Run { processors: 2, until: Some("Booting from"), limit: PATIENCE };
+        let how = Run { processors: 2, until: Some("Booting from"), limit: PATIENCE, disk: None };
         let host = host.take().expect("loaded once");
         run(host, &loaded.image, loaded.host.ram, how).unwrap()
     });
     let debug = outcome.debug;
     for line in [
         "SeaBIOS (version",
-        "Running on QEMU (i440fx)",
+        "Running on QEMU (q35)",
         "Found QEMU fw_cfg",
         "addr 0x0000000000000000 len 0x0000000004000000 [RAM]",
-        "PCI: init bdf=00:01.3 id=8086:7113",
+        "PCI: init bdf=00:1f.0 id=8086:2918",
         "Found 2 cpu(s) max supported 2 cpu(s)",
         "feffc000 - 00000000ff000000 = 2 RESERVED",
         "enter handle_19:",

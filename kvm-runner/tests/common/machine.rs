@@ -8,6 +8,7 @@ use igvm_analysis::host::{HostDescription, HostTables};
 use igvm_core::load;
 use igvm_core::span::Span;
 use igvm_core::x86::{RegisterFile, Segment};
+use igvm_devices::Disk;
 use kvm_runner::console::{Console, Destination};
 use kvm_runner::describe::description;
 use kvm_runner::guest::{BootError, Image};
@@ -164,7 +165,7 @@ pub fn run(
     let machine = Machine::new(host, image, run.processors)?;
     let settings =
         Settings { limit: Some(run.limit), on_reset: OnFailure::Stop, ..Settings::default() };
-    let mut session = Session::new(machine, image, &description, console, settings)?;
+    let mut session = Session::new(machine, image, &description, console, run.disk, settings)?;
     let report = session.run(|_| {})?;
     let machine = session.machine;
     Ok(Outcome { report, serial: serial.text(), debug: debug.text(), machine })
@@ -175,11 +176,12 @@ pub struct Run<'a> {
     pub processors: u32,
     pub until: Option<&'a str>,
     pub limit: Duration,
+    pub disk: Option<Box<dyn Disk>>,
 }
 
 impl Default for Run<'_> {
     fn default() -> Self {
-        Self { processors: 1, until: None, limit: PATIENCE }
+        Self { processors: 1, until: None, limit: PATIENCE, disk: None }
     }
 }
 
