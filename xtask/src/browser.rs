@@ -46,7 +46,7 @@ pub(crate) fn page(place: &Workplace) -> StepResult {
     place.run(Command::new(built(place, "igvm-bench")).arg("pages").arg(&large))?;
     let mut command = node(place, &site)?;
     command.args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
-    if setup::is_complete() {
+    if setup::is_complete(place) {
         // With everything there, a test that misses a package is wrong.
         command.env("REQUIRE_PACKAGES", "1");
     }
