@@ -8,6 +8,7 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue};
 use vm_memory::GuestMemoryMmap;
 
 use crate::kvm::HostError;
+use crate::sandbox::SandboxError;
 
 /// A machine before its first instruction: memory and processors.
 pub trait Image {
@@ -53,6 +54,8 @@ pub enum BootError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The process could not be confined.
+    Sandbox(SandboxError),
     /// The image asks for a machine that cannot be, or its bytes cannot be
     /// read. A sentence that says what and where.
     Image(String),
@@ -95,7 +98,7 @@ impl BootError {
         match self {
             Self::Image(_) => 2,
             Self::Refused { .. } | Self::Changed { .. } => 4,
-            Self::Host(_) | Self::Kvm { .. } | Self::System { .. } => 5,
+            Self::Host(_) | Self::Kvm { .. } | Self::System { .. } | Self::Sandbox(_) => 5,
         }
     }
 }
@@ -108,6 +111,7 @@ impl fmt::Display for BootError {
             Self::System { what, source } => {
                 write!(f, "this system would not {what}: {source}")
             }
+            Self::Sandbox(error) => error.fmt(f),
             Self::Image(sentence) => f.write_str(sentence),
             Self::Refused { vp_index, what, source } => write!(
                 f,
@@ -148,6 +152,7 @@ impl std::error::Error for BootError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Host(error) => Some(error),
+            Self::Sandbox(error) => Some(error),
             Self::Kvm { source, .. }
             | Self::System { source, .. }
             | Self::Refused { source, .. } => Some(source),

@@ -6,6 +6,7 @@
 //! - [`disk`]: the file or block device behind a disk.
 //! - [`guest`]: what a run loads: memory and registers.
 //! - [`kvm`]: the map to KVM, the virtual machine and its run.
+//! - [`sandbox`]: what this process may still do then.
 //! - [`session`]: a machine from its start to its end, with resets.
 //! - [`terminal`]: the person at it.
 //!
@@ -27,6 +28,8 @@ pub mod image;
 pub mod kvm;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod memory;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod sandbox;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod session;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -151,7 +151,7 @@ fn doc(place: &Workplace) -> StepResult {
 fn tests(place: &Workplace, skips: &Path) -> StepResult {
     let mut command = cargo();
     command.env("IGVM_TEST_SKIPS", skips);
-    if setup::is_complete() {
+    if setup::is_complete(place) {
         // With everything there, a test that misses a package is wrong.
         command.env("REQUIRE_PACKAGES", "1");
     }

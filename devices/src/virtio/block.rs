@@ -2,7 +2,7 @@
 //! byte to the last, while the driver rings the bell.
 
 use super::queue::{Broken, Chain, Segment, Virtqueue};
-use crate::{Disk, Memory};
+use crate::{Disk, Memory, NoMemory};
 
 const SECTOR: u64 = 512;
 
@@ -206,7 +206,8 @@ fn status(writable: &[Segment]) -> Result<(u64, Pieces<'_>), Broken> {
     let last = writable.iter().rev().find(|segment| segment.len > 0).ok_or(Broken::Request)?;
     let mut pieces = Pieces::new(writable);
     pieces.left -= 1;
-    Ok((last.gpa.wrapping_add(u64::from(last.len - 1)), pieces))
+    let at = last.gpa.checked_add(u64::from(last.len - 1));
+    Ok((at.ok_or(NoMemory { gpa: last.gpa })?, pieces))
 }
 
 /// The bytes of buffers, piece by piece.
@@ -236,6 +237,8 @@ impl<'a> Pieces<'a> {
                 continue;
             }
             let len = u64::from(in_first).min(most as u64).min(self.left) as u32;
+            // Behind the end of addresses there is no memory, and what is there
+            // when they begin again comes after a piece that has none.
             let gpa = first.gpa.wrapping_add(u64::from(self.offset));
             self.offset += len;
             self.left -= u64::from(len);

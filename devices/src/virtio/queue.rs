@@ -162,7 +162,7 @@ impl Virtqueue {
     /// Follows a chain from its first descriptor.
     fn chain(&self, memory: &mut dyn Memory, head: u16) -> Result<Chain, Broken> {
         let mut chain = Chain { head, readable: Vec::new(), writable: Vec::new() };
-        let (mut table, mut entries) = (self.descriptors, u32::from(self.size));
+        let (mut table, mut entries) = (self.descriptors, self.size);
         let mut in_indirect = false;
         let mut next = head;
         let mut total: u32 = 0;
@@ -174,11 +174,9 @@ impl Virtqueue {
                 if in_indirect || !self.indirect || descriptor.flags & NEXT != 0 {
                     return Err(Broken::Indirect);
                 }
-                let Segment { gpa, len } = descriptor.segment;
-                if len == 0 || !u64::from(len).is_multiple_of(DESCRIPTOR) {
-                    return Err(Broken::Indirect);
-                }
-                (table, entries, in_indirect) = (gpa, len / DESCRIPTOR as u32, true);
+                table = descriptor.segment.gpa;
+                entries = descriptor.table_entries().ok_or(Broken::Indirect)?;
+                in_indirect = true;
                 descriptor = Descriptor::read(memory, table, entries, 0)?;
                 if descriptor.flags & INDIRECT != 0 {
                     return Err(Broken::Indirect);
@@ -236,8 +234,16 @@ impl Virtqueue {
 }
 
 impl Descriptor {
-    fn read(memory: &mut dyn Memory, table: u64, entries: u32, index: u16) -> Result<Self, Broken> {
-        if u32::from(index) >= entries {
+    /// How many descriptors the table has that this one is for; at most as many
+    /// as have numbers.
+    fn table_entries(&self) -> Option<u16> {
+        let len = u64::from(self.segment.len);
+        let entries = u16::try_from(len / DESCRIPTOR).ok()?;
+        (entries > 0 && len.is_multiple_of(DESCRIPTOR)).then_some(entries)
+    }
+
+    fn read(memory: &mut dyn Memory, table: u64, entries: u16, index: u16) -> Result<Self, Broken> {
+        if index >= entries {
             return Err(Broken::DescriptorIndex);
         }
         let mut bytes = [0; DESCRIPTOR as usize];

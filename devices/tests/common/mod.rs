@@ -1,6 +1,9 @@
 //! A PC without processors: what a test plays is the guest.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod driver;
+pub mod play;
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -301,6 +304,12 @@ impl Pc {
         let select = u32::from(u16::from_be_bytes([entry[4], entry[5]]));
         assert_eq!(self.fw_cfg_dma(select << 16 | 0x0a, len, 0x1000), 0);
         self.ram.0[0x1000..][..len as usize].to_vec()
+    }
+
+    /// Writes a double word of bus 0's configuration space, by mechanism 1.
+    pub fn set_config(&mut self, function: u8, register: u8, value: u32) {
+        self.config(function, register);
+        self.write(0xcfc, &value.to_le_bytes());
     }
 
     /// The first bytes of a fw_cfg item.

@@ -14,7 +14,8 @@ use super::arguments::{MachineArguments, seconds};
 /// Boot the machine on KVM (Linux on x86-64).
 ///
 /// Exit codes: 0 the guest ended by itself or --until was seen, 2 bad usage or
-/// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used.
+/// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used, 6
+/// the sandbox stopped this program, 128 and a signal's number.
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["file", "sample"])))]
 #[command(after_help = "Examples:
@@ -41,6 +42,9 @@ pub(crate) struct Boot {
     /// Reset the machine each time this many seconds have passed.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     reset_every: Option<Duration>,
+    /// Run the guest without confining this process: no system call is refused.
+    #[arg(long)]
+    no_sandbox: bool,
     /// Where the serial port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "stdio")]
     serial: PathBuf,
@@ -136,10 +140,15 @@ mod on_kvm {
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
     use kvm_runner::kvm::{Host, Machine, Pace, Report};
+    use kvm_runner::sandbox;
     use kvm_runner::session::{OnFailure, Session, Settings};
     use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
 
     use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
+
+    /// What `--no-sandbox` gives up.
+    const UNCONFINED: &str = "without the sandbox, a guest that finds a mistake in a device can \
+                              read and write all that you can, start programs and use the network";
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -231,6 +240,10 @@ mod on_kvm {
             };
             if terminal.is_some() {
                 eprintln!("kvm-runner: {HELP}");
+            }
+            match self.no_sandbox {
+                true => eprintln!("kvm-runner: warning: {UNCONFINED}"),
+                false => sandbox::confine(&[]).map_err(BootError::Sandbox)?,
             }
             listen(control.clone()).map_err(BootError::system("listen to signals"))?;
             if types {

@@ -14,7 +14,7 @@ pub struct RawTerminal {
     before: libc::termios,
     guardian: libc::pid_t,
     /// Closed when this process is gone, whichever way.
-    _alive: OwnedFd,
+    alive: Option<OwnedFd>,
 }
 
 impl RawTerminal {
@@ -35,7 +35,7 @@ impl RawTerminal {
         // SAFETY: the descriptor is open, the pointer valid.
         checked(unsafe { libc::tcgetattr(terminal, &raw mut before) })?;
         let (guardian, alive) = stand_by(terminal, &before)?;
-        let taken = Self { terminal, before, guardian, _alive: alive };
+        let taken = Self { terminal, before, guardian, alive: Some(alive) };
         let mut raw = before;
         // SAFETY: the pointer is to a valid `termios`.
         unsafe { libc::cfmakeraw(&raw mut raw) };
@@ -52,11 +52,10 @@ impl Drop for RawTerminal {
         // SAFETY: the descriptor is that of standard input. Should it fail, the
         // terminal is gone.
         unsafe { libc::tcsetattr(self.terminal, libc::TCSANOW, &raw const self.before) };
-        // SAFETY: our own child, which touches nothing that is not its own.
-        unsafe {
-            libc::kill(self.guardian, libc::SIGKILL);
-            libc::waitpid(self.guardian, std::ptr::null_mut(), 0);
-        }
+        // Now the guardian does the same once more and goes.
+        self.alive = None;
+        // SAFETY: our own child; its status is not wanted.
+        unsafe { libc::waitpid(self.guardian, std::ptr::null_mut(), 0) };
     }
 }
 
