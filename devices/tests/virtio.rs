@@ -29,7 +29,7 @@ fn requests() {
     let device = driver.device;
     assert_eq!(driver.read(device, 8), 8, "sectors");
     assert_eq!(driver.read(device + 20, 4), 512, "bytes of a sector");
-    assert_eq!(driver.read(device + 16, 4), 0x3f10_0002, "cylinders, heads, sectors");
+    assert_eq!(driver.read(device + 16, 4), 0x3f10_0001, "cylinders, heads, sectors");
     let (read, write) = (VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT);
     assert_eq!(driver.request(read, 5, Data::In(512)), (OK, vec![5; 512], 513));
     let two = [vec![1; 512], vec![2; 512]].concat();

@@ -22,6 +22,8 @@ const FIRMWARE: [&str; 2] = ["/usr/share/seabios/bios.bin", "/usr/share/seabios/
 const PACKAGE: &str = "seabios";
 
 const SECTOR: usize = 512;
+/// Fewer than a cylinder SeaBIOS cannot boot from.
+const SECTORS: usize = 2048;
 const TEXT: &[u8] = b"Hello from sector 1!\n";
 
 fn assemble(
@@ -96,7 +98,7 @@ fn boot_sector() -> Vec<u8> {
 fn image() -> Vec<u8> {
     let mut image = boot_sector();
     image.extend(TEXT);
-    image.resize(4 * SECTOR, 0);
+    image.resize(SECTORS * SECTOR, 0);
     image
 }
 
@@ -430,9 +432,9 @@ fn an_image_in_use_is_refused() {
 fn a_disk_file_is_read_and_written_in_place() {
     let path = binary::write(&folder("in-place"), "disk,rw", &image());
     let mut disk = DiskFile::open(&path, true).unwrap();
-    assert_eq!((disk.size(), disk.read_only()), (4 * SECTOR as u64, false));
+    assert_eq!((disk.size(), disk.read_only()), ((SECTORS * SECTOR) as u64, false));
     disk.write_at(3 * SECTOR as u64, &[7; SECTOR]).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap()[3 * SECTOR..], [7; SECTOR]);
+    assert_eq!(std::fs::read(&path).unwrap()[3 * SECTOR..4 * SECTOR], [7; SECTOR]);
     disk.flush().unwrap();
     // Somebody cuts the file off while the guest runs.
     File::options().write(true).open(&path).unwrap().set_len(SECTOR as u64).unwrap();

@@ -69,8 +69,7 @@ impl Block {
     pub(super) fn config(&self) -> [u8; 24] {
         // Heads and sectors of a track are the largest that any BIOS call can
         // say; with the geometry a BIOS finds sectors for software that asks
-        // for them by cylinder, head and sector. One that counts cylinders
-        // takes fewer than two for a geometry that was not said.
+        // for them by cylinder, head and sector.
         const HEADS: u8 = 16;
         const TRACK: u8 = 63;
         let cylinders = self.sectors() / (u64::from(HEADS) * u64::from(TRACK));
@@ -79,7 +78,7 @@ impl Block {
         let mut config = [0; 24];
         config[0..8].copy_from_slice(&self.sectors().to_le_bytes());
         config[12..16].copy_from_slice(&segments.to_le_bytes());
-        config[16..18].copy_from_slice(&(cylinders.clamp(2, 16383) as u16).to_le_bytes());
+        config[16..18].copy_from_slice(&(cylinders.clamp(1, 16383) as u16).to_le_bytes());
         config[18..20].copy_from_slice(&[HEADS, TRACK]);
         config[20..24].copy_from_slice(&(SECTOR as u32).to_le_bytes());
         config
