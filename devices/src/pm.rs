@@ -32,8 +32,8 @@ const SMI_ENABLE: u16 = 0x30;
 /// APM_CNT, which asks for an SMI; APM_STS, which keeps what is written, is the
 /// next port.
 pub(crate) const APM: u16 = 0xb2;
-/// Ports from [`APM`] on.
-pub(crate) const APM_LEN: u8 = 2;
+/// The port behind both.
+pub(crate) const APM_END: u16 = APM + 2;
 
 /// The interrupt of the block (SCI).
 pub(crate) const SCI: u16 = 9;
@@ -73,12 +73,12 @@ const KEEPS: [std::ops::Range<u16>; 4] = [
 /// The registers of the block, and the APM ports.
 pub(crate) struct PowerManagement {
     block: [u8; LEN as usize],
-    apm: [u8; APM_LEN as usize],
+    apm: [u8; 2],
 }
 
 impl PowerManagement {
     pub(crate) fn new() -> Self {
-        let mut new = Self { block: [0; LEN as usize], apm: [0; APM_LEN as usize] };
+        let mut new = Self { block: [0; LEN as usize], apm: [0; 2] };
         new.fix();
         new
     }

@@ -2,15 +2,20 @@
 //!
 //! - [`clock`]: the host's time, for the devices.
 //! - [`console`]: where the guest's text goes, and watching it.
+//! - [`describe`]: what the devices are told of the machine.
 //! - [`disk`]: the file or block device behind a disk.
 //! - [`guest`]: what a run loads: memory and registers.
 //! - [`kvm`]: the map to KVM, the virtual machine and its run.
+//! - [`sandbox`]: what this process may still do then.
 //! - [`session`]: a machine from its start to its end, with resets.
+//! - [`terminal`]: the person at it.
 //!
 //! What runs machines is for Linux on x86-64; the rest builds everywhere.
 
 pub mod clock;
 pub mod console;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod describe;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod disk;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -24,4 +29,8 @@ pub mod kvm;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod memory;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod sandbox;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod session;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod terminal;

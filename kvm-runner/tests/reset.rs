@@ -7,15 +7,22 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Bits, Buffer, PATIENCE, host};
+use common::{Bits, Buffer, PATIENCE, host, with_loaded};
 use iced_x86::IcedError;
 use iced_x86::code_asm::{CodeAssembler, byte_ptr, dword_ptr, ptr, registers::*};
+use igvm_analysis::document::Document;
+use igvm_analysis::host::{HostDescription, HostTables};
+use igvm_core::defs::{IGVM_VHS_PARAMETER_INSERT, IgvmPlatformType};
+use igvm_core::load;
 use igvm_core::span::Span;
+use igvm_core::wire::ParameterKind;
+use igvm_core::write::{Data, FileBuilder, HeaderSpec, Version, start};
 use igvm_core::x86::{Register, RegisterFile};
-use igvm_devices::{Description, Ending};
+use igvm_devices::Ending;
 use kvm_runner::console::{Console, Destination};
+use kvm_runner::describe::description;
 use kvm_runner::guest::Image;
-use kvm_runner::kvm::{Access, Machine, Pace, Place, Processor, RESERVED_BY_KVM, Stop, Watch};
+use kvm_runner::kvm::{Access, Machine, Pace, Place, Processor, Stop, Watch};
 use kvm_runner::session::{OnFailure, Session, Settings};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -171,7 +178,8 @@ fn session<'a>(
     let debug = Buffer::default();
     let console =
         Console::new(Destination::Nowhere, Destination::Writer(Box::new(debug.clone())), None);
-    let description = Description { ram: vec![RAM], reserved: vec![RESERVED_BY_KVM], processors };
+    let tables = HostTables::new(HostDescription { processors, ..HostDescription::default() });
+    let description = description(&load::Host { ram: &[RAM], ..tables.unwrap().host() });
     let machine = Machine::new(host, image, processors).unwrap();
     let session = Session::new(machine, image, &description, console, None, settings).unwrap();
     (session, debug)
@@ -401,4 +409,60 @@ fn a_reset_at_any_moment_is_a_reset() {
         let text = debug.text();
         assert!(text.len() > 3 && text.bytes().all(|byte| byte == b'1'), "{text}");
     }
+}
+
+/// What a file names is written again: pages, pages of zeroes, and parameter
+/// areas with what the file and the loader put into them.
+#[test]
+fn what_the_file_names_is_written_again() {
+    let Some(host) = host() else { return };
+    let document = Document::from_bytes(file_that_looks_at_itself()).unwrap();
+    let host = std::cell::Cell::new(Some(host));
+    with_loaded(&document, HostDescription::default(), |loaded| {
+        let settings = Settings { limit: Some(PATIENCE), ..Settings::default() };
+        let host = host.take().expect("loaded once");
+        let (mut session, debug) = session(host, &loaded.image, 1, settings);
+        let report = session.run(|_| {}).unwrap();
+        assert_eq!(report.stop, Stop::Ended(Ending::Exit { value: 0x10 }), "{report}");
+        // Page, zeroes, initial data of the area, number of processors.
+        assert_eq!(debug.text(), "D0P1CD0P1W");
+    });
+}
+
+const PAGE: u64 = 0x8000;
+const ZEROES: u64 = 0x9000;
+const AREA: u64 = 0xb000;
+const VP_COUNT: u64 = 8;
+
+fn file_that_looks_at_itself() -> Vec<u8> {
+    let code = assemble(16, |asm| {
+        for (place, add) in [(PAGE, 0), (ZEROES, b'0'), (AREA, 0), (AREA + VP_COUNT, b'0')] {
+            asm.mov(al, byte_ptr(place))?;
+            asm.add(al, i32::from(add))?;
+            put(asm)?;
+            asm.mov(byte_ptr(place), 0x7e)?;
+        }
+        mark(asm, |asm| out(asm, 0xcf9, 0x06))
+    });
+    let mut low = vec![0; 0xc00];
+    low.extend(code);
+    let mut file = FileBuilder::new(Version::V2_X64);
+    let mut push = |header| file.push(header).unwrap();
+    push(HeaderSpec::platform(IgvmPlatformType::NATIVE, 1));
+    push(HeaderSpec::page(0x7000, 1, &low));
+    push(HeaderSpec::page(PAGE, 1, b"D"));
+    push(HeaderSpec::zero_page(ZEROES, 1));
+    push(HeaderSpec::ParameterArea {
+        index: 0,
+        number_of_bytes: 0x1000,
+        initial: Data::Bytes(b"P"),
+    });
+    push(HeaderSpec::parameter(ParameterKind::VpCount, 0, VP_COUNT as u32));
+    push(HeaderSpec::ParameterInsert(IGVM_VHS_PARAMETER_INSERT {
+        gpa: AREA,
+        compatibility_mask: 1,
+        parameter_area_index: 0,
+    }));
+    push(HeaderSpec::native_context(1, &start::real16(0, 0x7c00, 0x7000)));
+    file.finish()
 }

@@ -1,6 +1,8 @@
 //! 00:00.0, the host bridge: the memory controller hub of the Intel 3 Series
 //! (datasheet 316966, section 5.1, "DRAM controller registers").
 
+use igvm_core::span::Span;
+
 use super::config::{Config, Identity};
 
 /// PAM0 to PAM6: who answers at 0xc0000 to 0xfffff, memory or firmware.
@@ -46,9 +48,8 @@ impl HostBridge {
         Self(config)
     }
 
-    /// The offset of an address in memory-mapped configuration space, if it
-    /// lies there.
-    pub(super) fn ecam_offset(&self, gpa: u64) -> Option<u32> {
+    /// Where configuration space is in memory, a MiB for each bus.
+    pub(super) fn ecam(&self) -> Option<Span> {
         let low = self.0.u32(PCIEXBAR);
         let (size, unused) = match (low & PCIEXBAR_LENGTH) >> 1 {
             0 => (256 << 20, PCIEXBAR_LOW),
@@ -61,6 +62,13 @@ impl HostBridge {
         }
         let low = low & !unused & !(PCIEXBAR_ENABLE | PCIEXBAR_LENGTH);
         let base = u64::from(self.0.u32(PCIEXBAR + 4)) << 32 | u64::from(low);
-        u32::try_from(gpa.checked_sub(base)?).ok().filter(|offset| *offset < size)
+        Some(Span::new(base, size))
+    }
+
+    /// The offset of an address in memory-mapped configuration space, if it
+    /// lies there.
+    pub(super) fn ecam_offset(&self, gpa: u64) -> Option<u32> {
+        let ecam = self.ecam().filter(|ecam| ecam.contains(gpa))?;
+        u32::try_from(gpa - ecam.start).ok()
     }
 }

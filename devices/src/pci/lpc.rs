@@ -65,8 +65,14 @@ impl Lpc {
             0 => 1 << (route & 0x0f) & ISA_ROUTES,
             _ => 0,
         };
-        1 << (PIRQ_GSI + u32::from(pirq)) | u32::from(isa)
+        1 << io_apic_input(device, pin) | u32::from(isa)
     }
+}
+
+/// The input of the I/O APIC at which a pin (1 is INTA#) of a device on bus 0
+/// arrives.
+pub(crate) fn io_apic_input(device: u8, pin: u8) -> u32 {
+    PIRQ_GSI + u32::from(pirq(device, pin))
 }
 
 /// The PIRQ (0 is PIRQA) at which a pin of a device on bus 0 arrives: devices 0

@@ -10,12 +10,15 @@ mod host_bridge;
 mod lpc;
 mod msix;
 
+use igvm_core::span::Span;
+
 use crate::virtio::VirtioBlock;
 use crate::{Disk, Memory, PciInterrupts};
 
 use bar::Address;
 pub(crate) use bar::{Bar, Space};
 pub(crate) use config::{Config, Identity};
+pub(crate) use lpc::io_apic_input;
 pub(crate) use msix::Msix;
 
 /// CONFIG_ADDRESS, a double word.
@@ -28,7 +31,7 @@ const CONFIG_DATA_LAST: u16 = 0xcff;
 const ENABLE: u32 = 1 << 31;
 
 /// The device number of the disk.
-const DISK_DEVICE: u8 = 3;
+pub(crate) const DISK_DEVICE: u8 = 3;
 
 /// Bits of the command register that functions use; see
 /// [`Config::command`].
@@ -125,6 +128,16 @@ impl Pci {
         self.lpc = lpc::Lpc::new();
         self.disk = self.disk.take().map(VirtioBlock::reset);
         self.drive_inputs();
+    }
+
+    /// Where configuration space is in memory.
+    pub(crate) fn ecam(&self) -> Option<Span> {
+        self.host_bridge.ecam()
+    }
+
+    /// Whether there is a disk.
+    pub(crate) const fn has_disk(&self) -> bool {
+        self.disk.is_some()
     }
 
     /// First I/O port of the power-management block, where it is on.

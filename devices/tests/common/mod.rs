@@ -5,6 +5,7 @@ pub mod driver;
 pub mod play;
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use igvm_devices::{
 };
 
 pub const MIB: u64 = 1 << 20;
+
+/// The smallest table: an SSDT without content.
+const TABLE: &[u8; 36] = b"SSDT\x24\0\0\0\x02\x32IGVMPGPLAYGRND\x01\0\0\0RVAT\0\0\0\x01";
 
 /// A clock that stands still.
 struct Still(Duration);
@@ -29,10 +33,20 @@ impl Clock for Still {
     }
 }
 
-struct Unconnected;
+/// Counts how often a line was raised.
+#[derive(Clone, Default)]
+pub struct Line(Arc<AtomicUsize>);
 
-impl InterruptLine for Unconnected {
-    fn raise(&self) {}
+impl Line {
+    pub fn raised(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl InterruptLine for Line {
+    fn raise(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What has arrived at the interrupt controllers.
@@ -185,6 +199,7 @@ pub struct Pc {
     pub ram: Ram,
     pub serial: Buffer,
     pub debug: Buffer,
+    pub line: Line,
     pub controllers: Controllers,
 }
 
@@ -197,32 +212,38 @@ impl Pc {
     /// Two processors and this RAM, `now` seconds after 1970 began. Of the RAM
     /// the first 64 KiB can be read and written.
     pub fn new(ram: &[Span], now: u64) -> Self {
-        Self::built(ram, now, None)
+        Self::of(&Self::description(ram), now, None)
     }
 
     /// With 64 KiB and a disk.
     pub fn with_disk(disk: RamDisk) -> Self {
-        Self::built(&[Span::new(0, 0x1_0000)], 0, Some(Box::new(disk)))
+        let machine = Self::description(&[Span::new(0, 0x1_0000)]);
+        Self::of(&machine, 0, Some(Box::new(disk)))
     }
 
-    fn built(ram: &[Span], now: u64, disk: Option<Box<dyn Disk>>) -> Self {
-        let machine = Description {
+    pub fn description(ram: &[Span]) -> Description {
+        Description {
             ram: ram.to_vec(),
             reserved: vec![Span::new(0xfeff_c000, 0x4000)],
             processors: 2,
-        };
-        let (serial, debug) = (Buffer::default(), Buffer::default());
+            windows: vec![Span::between(0x8000_0000, 0xfec0_0000)],
+            acpi_tables: vec![TABLE.to_vec()],
+        }
+    }
+
+    pub fn of(machine: &Description, now: u64, disk: Option<Box<dyn Disk>>) -> Self {
         let controllers = Controllers::default();
+        let (serial, debug, line) = (Buffer::default(), Buffer::default(), Line::default());
         let wiring = Wiring {
             serial: Box::new(serial.clone()),
             debug: Box::new(debug.clone()),
-            serial_line: Box::new(Unconnected),
+            serial_line: Box::new(line.clone()),
             pci_interrupts: Box::new(controllers.clone()),
             disk,
             clock: Box::new(Still(Duration::from_secs(now))),
         };
-        let devices = Devices::new(&machine, wiring);
-        Self { devices, ram: Ram(vec![0; 0x1_0000]), serial, debug, controllers }
+        let devices = Devices::new(machine, wiring);
+        Self { devices, ram: Ram(vec![0; 0x1_0000]), serial, debug, line, controllers }
     }
 
     pub fn read(&mut self, port: u16, data: &mut [u8]) {
@@ -259,6 +280,30 @@ impl Pc {
         let mut data = [0; 4];
         self.read(0xcfc, &mut data);
         u32::from_le_bytes(data)
+    }
+
+    /// A DMA command of fw_cfg, which is put at 0x100. The control field after
+    /// it.
+    pub fn fw_cfg_dma(&mut self, control: u32, len: u32, gpa: u64) -> u32 {
+        const AT: u32 = 0x100;
+        let command = [&control.to_be_bytes()[..], &len.to_be_bytes(), &gpa.to_be_bytes()].concat();
+        self.ram.0[AT as usize..][..16].copy_from_slice(&command);
+        self.write(0x518, &AT.to_be_bytes());
+        u32::from_be_bytes(self.ram.0[AT as usize..][..4].try_into().unwrap())
+    }
+
+    /// A file of fw_cfg, found in the directory and read by DMA to 0x1000.
+    pub fn fw_cfg_file(&mut self, name: &str) -> Vec<u8> {
+        let count = u32::from_be_bytes(self.fw_cfg(0x19, 4).try_into().unwrap());
+        let directory = self.fw_cfg(0x19, 4 + 64 * count as usize);
+        let entry = directory[4..]
+            .chunks(64)
+            .find(|entry| entry[8..].split(|byte| *byte == 0).next() == Some(name.as_bytes()));
+        let entry = entry.unwrap_or_else(|| panic!("no file {name}"));
+        let len = u32::from_be_bytes(entry[..4].try_into().unwrap());
+        let select = u32::from(u16::from_be_bytes([entry[4], entry[5]]));
+        assert_eq!(self.fw_cfg_dma(select << 16 | 0x0a, len, 0x1000), 0);
+        self.ram.0[0x1000..][..len as usize].to_vec()
     }
 
     /// Writes a double word of bus 0's configuration space, by mechanism 1.

@@ -14,7 +14,8 @@ use super::arguments::{MachineArguments, seconds};
 /// Boot the machine on KVM (Linux on x86-64).
 ///
 /// Exit codes: 0 the guest ended by itself or --until was seen, 2 bad usage or
-/// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used.
+/// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used, 6
+/// the sandbox stopped this program, 128 and a signal's number.
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["file", "sample"])))]
 #[command(after_help = "Examples:
@@ -41,6 +42,9 @@ pub(crate) struct Boot {
     /// Reset the machine each time this many seconds have passed.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     reset_every: Option<Duration>,
+    /// Run the guest without confining this process: no system call is refused.
+    #[arg(long)]
+    no_sandbox: bool,
     /// Where the serial port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "stdio")]
     serial: PathBuf,
@@ -120,6 +124,7 @@ impl Boot {
 mod on_kvm {
     use std::fs::File;
     use std::path::Path;
+    use std::sync::Arc;
 
     use igvm_analysis::loaded::Problems;
     use igvm_analysis::report::FindingsReport;
@@ -128,15 +133,22 @@ mod on_kvm {
     use igvm_core::load;
     use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
-    use igvm_devices::{Description, Disk};
+    use igvm_devices::Disk;
     use kvm_runner::console::{Console, Destination};
+    use kvm_runner::describe::description;
     use kvm_runner::disk::DiskFile;
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
-    use kvm_runner::kvm::{Host, Machine, Pace, RESERVED_BY_KVM, Report};
+    use kvm_runner::kvm::{Host, Machine, Pace, Report};
+    use kvm_runner::sandbox;
     use kvm_runner::session::{OnFailure, Session, Settings};
+    use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
 
     use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
+
+    /// What `--no-sandbox` gives up.
+    const UNCONFINED: &str = "without the sandbox, a guest that finds a mistake in a device can \
+                              read and write all that you can, start programs and use the network";
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -206,14 +218,40 @@ mod on_kvm {
                 destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
-            let description = Description {
-                ram: host.ram.to_vec(),
-                reserved: vec![RESERVED_BY_KVM],
-                processors: host.processors,
-            };
+            let description = description(host);
             let mut session =
                 Session::new(machine, image, &description, console, disk, self.settings())?;
-            session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()))
+            let terminal = self.attend(&session)?;
+            let report =
+                session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()));
+            drop(terminal);
+            report
+        }
+
+        /// Lets people in: by signals and, where the serial port is at standard
+        /// input and output, by keys.
+        fn attend(&self, session: &Session<'_>) -> Result<Option<RawTerminal>, BootError> {
+            let control = &session.around.control;
+            let types = self.serial.to_str() == Some("stdio");
+            // The terminal first: that takes a process with a single thread.
+            let terminal = match types {
+                true => RawTerminal::take().map_err(BootError::system("take the terminal"))?,
+                false => None,
+            };
+            if terminal.is_some() {
+                eprintln!("kvm-runner: {HELP}");
+            }
+            match self.no_sandbox {
+                true => eprintln!("kvm-runner: warning: {UNCONFINED}"),
+                false => sandbox::confine(&[]).map_err(BootError::Sandbox)?,
+            }
+            listen(control.clone()).map_err(BootError::system("listen to signals"))?;
+            if types {
+                let devices = Arc::clone(&session.around.devices);
+                Typist::start(devices, control.clone())
+                    .map_err(BootError::system("read what is typed"))?;
+            }
+            Ok(terminal)
         }
     }
 
