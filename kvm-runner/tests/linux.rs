@@ -22,7 +22,7 @@ use igvm_analysis::loaded::LoadStorage;
 use igvm_core::defs::{IGVM_VHS_MEMORY_MAP_ENTRY, IgvmPlatformType, MemoryMapEntryType};
 use igvm_core::write::wrap::linux::{
     BOOT_PARAMS_GPA, BootParams, E820_ENTRIES_MAX, E820_PMEM, E820_RAM, E820_RESERVED, Linux,
-    RESERVED, SetupHeader, linux,
+    PCIEXBAR, RESERVED, SetupHeader, linux, stub,
 };
 use igvm_devices::Ending;
 use igvm_samples::bzimage::{header, image};
@@ -248,6 +248,27 @@ fn what_is_no_kernel_is_refused() {
 
 /// `mov dx, 0x501; mov al, 0x10; out dx, al; hlt`
 const ENDS: [u8; 8] = [0x66, 0xba, 0x01, 0x05, 0xb0, 0x10, 0xee, 0xf4];
+
+/// The tables say that configuration space is mapped, so it is: the kernel
+/// finds the host bridge's vendor and device there.
+#[test]
+fn configuration_space_is_where_the_tables_say() {
+    if host().is_none() {
+        return;
+    }
+    // mov ebx, PCIEXBAR; mov eax, [rbx]; mov dx, 0x501; out dx, eax; hlt
+    let mut code = vec![0xbb];
+    code.extend(PCIEXBAR.to_le_bytes());
+    code.extend([0x8b, 0x03, 0x66, 0xba, 0x01, 0x05, 0xef, 0xf4]);
+    let kernel = image(&header(), &code);
+    let wrapped = linux(&Linux { kernel: &kernel, ..Linux::default() }).unwrap();
+    let document = Document::from_bytes(wrapped.bytes).unwrap();
+    let stop = with_loaded(&document, host_of(64), |loaded| {
+        let ended = run(host().unwrap(), &loaded.image, loaded.host.ram, Run::default()).unwrap();
+        ended.report.stop
+    });
+    assert_eq!(stop, Stop::Ended(Ending::Exit { value: stub::Q35 }));
+}
 
 type Range = (u64, u64, u32);
 
