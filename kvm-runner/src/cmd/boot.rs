@@ -1,5 +1,7 @@
 //! `boot`: runs a machine on KVM.
 
+mod inside;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +21,9 @@ use super::arguments::{MachineArguments, seconds};
 #[command(group(ArgGroup::new("what").required(true).args(["file", "sample"])))]
 #[command(after_help = "Examples:
   kvm-runner boot --sample hello-long64
-  kvm-runner boot firmware.igvm --debugcon stdio --until 'SeaBIOS (version' --timeout 30")]
+  kvm-runner boot firmware.igvm --debugcon stdio --until 'SeaBIOS (version' --timeout 30
+  kvm-runner boot firmware.igvm --gdb tcp:1234
+  kvm-runner boot firmware.igvm --trace - --serial none --stop-after 1000")]
 pub(crate) struct Boot {
     /// The IGVM file.
     file: Option<PathBuf>,
@@ -47,9 +51,8 @@ pub(crate) struct Boot {
     /// Where the debug port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "none")]
     debugcon: PathBuf,
-    /// Print every register at the stop.
-    #[arg(long)]
-    registers: bool,
+    #[command(flatten)]
+    inside: inside::Inside,
     #[command(flatten)]
     machine: MachineArguments,
 }
@@ -108,7 +111,7 @@ mod on_kvm {
     use kvm_runner::console::{Console, Destination};
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
-    use kvm_runner::kvm::{Host, Machine, Pace, RESERVED_BY_KVM, Report};
+    use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Stop};
     use kvm_runner::session::{OnFailure, Session, Settings};
 
     use super::{Boot, Document, ExitCode, Failure, Then};
@@ -126,7 +129,7 @@ mod on_kvm {
     impl Boot {
         pub(crate) fn run(self) -> Result<ExitCode, Failure> {
             let document = self.document()?;
-            let report = self.machine.load(&document, |machine, host, problems| {
+            let stop = self.machine.load(&document, |machine, host, problems| {
                 if machine.platform() != IgvmPlatformType::NATIVE {
                     let name = platform_name(machine.platform()).unwrap_or("this one");
                     return Err(Failure::usage(format!(
@@ -142,11 +145,7 @@ mod on_kvm {
                 let image = LoadedImage::new(&machine, &document, host);
                 self.start(&image, host).map_err(Failure::from)
             })?;
-            eprintln!("kvm-runner: {}", report.to_string().trim_end());
-            if self.registers {
-                eprintln!("{}", report.registers().to_string().trim_end());
-            }
-            Ok(ExitCode::from(report.stop.exit_code()))
+            Ok(ExitCode::from(stop.exit_code()))
         }
 
         fn settings(&self) -> Settings {
@@ -159,16 +158,13 @@ mod on_kvm {
                 on_reset: then(self.on_reset),
                 on_triple_fault: then(self.on_triple_fault),
                 reset_every: self.reset_every,
-                pace: Pace::Free,
+                pace: self.inside.pace(),
             }
         }
 
-        fn start(
-            &self,
-            image: &LoadedImage<'_>,
-            host: &load::Host<'_>,
-        ) -> Result<Report, BootError> {
-            let machine = Machine::new(Host::open()?, image, host.processors)?;
+        fn start(&self, image: &LoadedImage<'_>, host: &load::Host<'_>) -> Result<Stop, BootError> {
+            self.inside.check(&self.serial, &self.debugcon)?;
+            let mut machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
             // And both are opened before what they hold is lost.
             let (serial, debug) = (open(&self.serial)?, open(&self.debugcon)?);
@@ -182,8 +178,11 @@ mod on_kvm {
                 reserved: vec![RESERVED_BY_KVM],
                 processors: host.processors,
             };
+            let mut inside = self.inside.prepare(&mut machine)?;
             let mut session = Session::new(machine, image, &description, console, self.settings())?;
-            session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()))
+            let report = inside.run(&mut session)?;
+            inside.report(&session.machine, &report)?;
+            Ok(report.stop)
         }
     }
 

@@ -126,9 +126,10 @@ impl Control {
     /// the machine standing still.
     pub fn asked(&self) -> Option<Request> {
         let mut inner = lock(&self.0.inner);
-        let asked = inner.causes.iter().position(|(_, cause)| {
-            matches!(cause, Cause::Stop(Stop::Requested(_)))
-        })?;
+        let asked = inner
+            .causes
+            .iter()
+            .position(|(_, cause)| matches!(cause, Cause::Stop(Stop::Requested(_))))?;
         match inner.causes.remove(asked) {
             Some((_, Cause::Stop(Stop::Requested(request)))) => Some(request),
             _ => None,

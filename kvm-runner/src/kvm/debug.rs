@@ -112,10 +112,9 @@ impl Event {
         }
         match debug.dr6 & DR6_HIT {
             0 => Self::Step { pc: debug.pc },
-            hit => Self::Hardware {
-                at: hit.trailing_zeros() as u8,
-                stepped: debug.dr6 & DR6_BS != 0,
-            },
+            hit => {
+                Self::Hardware { at: hit.trailing_zeros() as u8, stepped: debug.dr6 & DR6_BS != 0 }
+            }
         }
     }
 }

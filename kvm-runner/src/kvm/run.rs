@@ -395,7 +395,6 @@ impl Shared {
 fn halt(processor: &VcpuFd) {
     if processor.get_mp_state().is_ok_and(|state| state.mp_state == KVM_MP_STATE_RUNNABLE) {
         // Fails for no processor of a machine with interrupt controllers.
-        let _refused =
-            processor.set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_HALTED });
+        let _refused = processor.set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_HALTED });
     }
 }
