@@ -16,12 +16,14 @@ pub(crate) struct Package {
 }
 
 /// What tests look for. Firmware is not committed: its licence stays with its
-/// package. The two compilers read the tables that a host hands over.
-const PACKAGES: [Package; 4] = [
+/// package. The two compilers read the tables that a host hands over, the
+/// debugger tries ours.
+const PACKAGES: [Package; 5] = [
     Package { name: "seabios", file: "/usr/share/seabios/bios.bin" },
     Package { name: "ovmf", file: "/usr/share/OVMF/OVMF_CODE_4M.fd" },
     Package { name: "acpica-tools", file: "/usr/bin/iasl" },
     Package { name: "device-tree-compiler", file: "/usr/bin/dtc" },
+    Package { name: "gdb", file: "/usr/bin/gdb" },
 ];
 
 /// The setup step.

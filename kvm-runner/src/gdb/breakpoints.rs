@@ -1,4 +1,4 @@
-//! Breakpoints: INT3 in the guest's code, and debug registers.
+//! Breakpoints: traps in the guest's code, and debug registers.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,15 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::kvm::{Breakpoint, Debug, HARDWARE_BREAKPOINTS, Trigger};
 
-/// INT3.
-const INT3: u8 = 0xcc;
+/// What stands in code in place of an instruction's first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trap {
+    /// INT3.
+    Int3 = 0xcc,
+    /// INT1. A KVM that interprets the guest runs an INT3 in real mode as the
+    /// guest's own; this one it does not know.
+    Int1 = 0xf1,
+}
 
 /// More breakpoints than anybody sets, and few enough to put them in for each
 /// run.
@@ -57,7 +64,7 @@ impl Breakpoints {
         self.software.contains_key(&linear) || self.hardware.contains(&execute)
     }
 
-    /// Whether there is INT3 in code.
+    /// Whether there is one in code.
     pub(super) fn is_software(&self, linear: u64) -> bool {
         self.software.contains_key(&linear)
     }
@@ -72,24 +79,25 @@ impl Breakpoints {
         }
     }
 
-    /// Puts INT3 into code.
-    pub(super) fn patch<'m>(&self, memory: &'m GuestMemoryMmap) -> Patches<'m> {
+    /// Puts them into code.
+    pub(super) fn patch<'m>(&self, memory: &'m GuestMemoryMmap, trap: Trap) -> Patches<'m> {
         let mut originals = Vec::new();
         for gpa in self.software.values() {
             let at = GuestAddress(*gpa);
             if let Ok(original) = memory.read_obj::<u8>(at)
-                && memory.write_obj(INT3, at).is_ok()
+                && memory.write_obj(trap as u8, at).is_ok()
             {
                 originals.push((at, original));
             }
         }
-        Patches { memory, originals }
+        Patches { memory, trap, originals }
     }
 }
 
-/// INT3 in the guest's code, taken out when this goes.
+/// Traps in the guest's code, taken out when this goes.
 pub(super) struct Patches<'m> {
     memory: &'m GuestMemoryMmap,
+    trap: Trap,
     originals: Vec<(GuestAddress, u8)>,
 }
 
@@ -98,7 +106,7 @@ impl Drop for Patches<'_> {
         // Backwards: two linear addresses may be one place.
         for (at, original) in self.originals.iter().rev() {
             // What the guest has written there meanwhile stays.
-            if self.memory.read_obj::<u8>(*at).is_ok_and(|byte| byte == INT3) {
+            if self.memory.read_obj::<u8>(*at).is_ok_and(|byte| byte == self.trap as u8) {
                 let _written = self.memory.write_obj(*original, *at);
             }
         }
@@ -121,7 +129,7 @@ mod tests {
         {
             assert!(set.add_software(linear, gpa));
         }
-        let patches = set.patch(&memory);
+        let patches = set.patch(&memory, Trap::Int3);
         assert_eq!(memory.read_obj::<[u8; 4]>(GuestAddress(0x10))?, [0xcc, 0xf4, 0xcc, 0xcc]);
         memory.write_obj(0x66_u8, GuestAddress(0x13))?;
         drop(patches);

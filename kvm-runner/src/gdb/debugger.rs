@@ -9,8 +9,9 @@ use std::time::Duration;
 use gdbstub::common::{Signal, Tid};
 use gdbstub::stub::MultiThreadStopReason;
 use gdbstub::target::ext::breakpoints::WatchKind;
+use igvm_core::x86::Mode;
 
-use super::breakpoints::Breakpoints;
+use super::breakpoints::{Breakpoints, Trap};
 use super::link;
 use crate::guest::BootError;
 use crate::kvm::{Emulation, Pace, Paused, Processor, Report, Request, Stop, Trigger};
@@ -35,6 +36,8 @@ pub(super) struct Debugger<'s, 'i> {
     /// The processor that stopped last, by whose page tables breakpoints are
     /// found.
     pub(super) focus: u32,
+    /// Whether this host's KVM interprets the guest.
+    interprets: bool,
     /// Why the machine stands.
     pub(super) stop: Option<Stop>,
     /// Processors that stand at a breakpoint which the debugger knows of, with
@@ -54,8 +57,10 @@ pub(super) enum Next {
 
 impl<'s, 'i> Debugger<'s, 'i> {
     pub(super) fn new(session: &'s mut Session<'i>) -> Self {
+        let interprets = session.machine.interprets();
         Self {
             session,
+            interprets,
             breakpoints: Breakpoints::default(),
             resumption: Resumption::default(),
             focus: 0,
@@ -107,7 +112,7 @@ impl<'s, 'i> Debugger<'s, 'i> {
         let all = !matches!(pace, Pace::OneInstruction { .. });
         self.session.machine.debug = self.breakpoints.debug(all);
         let memory = self.session.machine.memory().clone();
-        let patches = all.then(|| self.breakpoints.patch(&memory));
+        let patches = all.then(|| self.breakpoints.patch(&memory, self.trap()));
         let (over, running) = std::io::pipe().map_err(|source| BootError::Kvm {
             what: "have a pipe to watch the debugger",
             source,
@@ -126,6 +131,16 @@ impl<'s, 'i> Debugger<'s, 'i> {
         });
         drop(patches);
         paused
+    }
+
+    /// What stops a processor like the one that stopped last.
+    fn trap(&self) -> Trap {
+        let processor = self.session.machine.processor(self.focus);
+        let registers = processor.and_then(|processor| processor.main_registers().ok());
+        match registers.is_some_and(|registers| Mode::of(&registers) == Mode::Real) {
+            true if self.interprets => Trap::Int1,
+            _ => Trap::Int3,
+        }
     }
 
     /// The linear address at which a processor stands.
@@ -165,16 +180,14 @@ impl<'s, 'i> Debugger<'s, 'i> {
         let next = match &stop {
             Stop::Stepped => Next::Tell(signal(Signal::SIGTRAP)),
             Stop::SoftwareBreakpoint if self.breakpoints.is_software(at) => {
-                self.told.insert(vp_index, at);
-                Next::Tell(MultiThreadStopReason::SwBreak(tid))
+                Next::Tell(self.met(vp_index, at, MultiThreadStopReason::SwBreak(tid)))
             }
             // It was taken away while this processor stood there.
             Stop::SoftwareBreakpoint if !self.is_int3(vp_index, at) => return Ok(Next::GoOn),
             Stop::SoftwareBreakpoint => Next::Tell(signal(Signal::SIGTRAP)),
             Stop::Breakpoint(met) => match met.trigger {
                 Trigger::Execute => {
-                    self.told.insert(vp_index, at);
-                    Next::Tell(MultiThreadStopReason::HwBreak(tid))
+                    Next::Tell(self.met(vp_index, at, MultiThreadStopReason::HwBreak(tid)))
                 }
                 Trigger::Write(_) => Next::Tell(watched(tid, WatchKind::Write, met.linear)),
                 Trigger::Access(_) => Next::Tell(watched(tid, WatchKind::ReadWrite, met.linear)),
@@ -196,6 +209,27 @@ impl<'s, 'i> Debugger<'s, 'i> {
         };
         self.stop = Some(stop);
         Ok(next)
+    }
+
+    /// A processor stands at a breakpoint. GDB looks for it at RIP, which is not
+    /// the linear address in a segment with a base, and would ignore a
+    /// breakpoint that it does not find: there it is a plain trap.
+    fn met(
+        &mut self,
+        vp_index: u32,
+        linear: u64,
+        reason: MultiThreadStopReason<u64>,
+    ) -> MultiThreadStopReason<u64> {
+        self.told.insert(vp_index, linear);
+        let processor = self.session.machine.processor(vp_index);
+        let registers = processor.and_then(|processor| processor.main_registers().ok());
+        match registers.is_some_and(|registers| registers.rip == linear) {
+            true => reason,
+            false => {
+                let (tid, signal) = (thread_id(vp_index), Signal::SIGTRAP);
+                MultiThreadStopReason::SignalWithThread { tid, signal }
+            }
+        }
     }
 
     fn is_int3(&self, vp_index: u32, linear: u64) -> bool {

@@ -103,7 +103,7 @@ fn table() -> Vec<Entry> {
     put("mxcsr", Sse, "mxcsr", 4, value(R::Mxcsr));
     for segment in [R::Fs, R::Gs] {
         let name = format!("{segment}_base");
-        put(&name, Segments, "long", 8, Source::File(segment, Part::Base));
+        put(&name, Segments, "uint64", 8, Source::File(segment, Part::Base));
     }
     for (register, typ) in [
         (R::Cr0, "cr0"),

@@ -183,11 +183,11 @@ fn conversation(
                 let next = paused.clone().map(|paused| debugger.after(paused, &mut *show));
                 match (next.transpose()?, paused) {
                     (Some(Next::Tell(reason)), Some(paused)) => {
-                        tell_why(gdb.borrow_conn(), &paused.stop)?;
+                        tell_why(gdb.borrow_conn(), &paused.stop, reason)?;
                         gdb.report_stop(debugger, reason)?
                     }
                     (Some(Next::End(reason)), Some(paused)) => {
-                        tell_why(gdb.borrow_conn(), &paused.stop)?;
+                        tell_why(gdb.borrow_conn(), &paused.stop, reason)?;
                         *over = Some(paused);
                         gdb.report_stop(debugger, reason)?
                     }
@@ -219,9 +219,12 @@ fn conversation(
 }
 
 /// Tells the debugger's user what a signal alone does not.
-fn tell_why(link: &mut Link, stop: &Stop) -> io::Result<()> {
+fn tell_why(link: &mut Link, stop: &Stop, reason: MultiThreadStopReason<u64>) -> io::Result<()> {
+    let is_signal = matches!(reason, MultiThreadStopReason::SignalWithThread { .. });
+    let is_breakpoint = matches!(stop, Stop::Breakpoint(_) | Stop::SoftwareBreakpoint);
     match stop {
-        Stop::Stepped | Stop::Breakpoint(_) | Stop::SoftwareBreakpoint => Ok(()),
+        Stop::Stepped => Ok(()),
+        _ if is_breakpoint && !is_signal => Ok(()),
         stop => link.say(&format!("kvm-runner: {stop}\n")),
     }
 }

@@ -103,7 +103,12 @@ pub(super) fn around(
     let mut at = middle;
     for _ in 0..=after {
         let Some(next) = line(at) else { break };
-        at += next.instruction.bytes.len();
+        let bytes = &next.instruction.bytes;
+        at += bytes.len();
+        // Padding is not code that anybody wants to see.
+        if next.offset != 0 && bytes.iter().all(|byte| *byte == 0) {
+            break;
+        }
         let bad = next.instruction.text == "(bad)";
         lines.push(next);
         if bad {

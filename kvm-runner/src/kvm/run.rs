@@ -28,8 +28,8 @@ use crate::console::{Console, Source};
 use crate::guest::BootError;
 use crate::memory::GuestRam;
 
-/// INT3.
-const INT3: u8 = 0xcc;
+/// INT3 and INT1, which a debugger puts into code.
+const TRAPS: [u8; 2] = [0xcc, 0xf1];
 /// HLT.
 const HLT: u8 = 0xf4;
 
@@ -192,14 +192,15 @@ impl Machine {
         }
     }
 
-    /// Whether a processor stands at an INT3 that is to come to us. A KVM that
+    /// Whether a processor stands at a trap that is to come to us. A KVM that
     /// interprets the guest does not know the instruction, and says so instead.
     fn at_breakpoint(&self, vp_index: u32) -> bool {
         let processor = self.processor(vp_index).filter(|_| self.debug.software);
         processor.is_some_and(|processor| {
             let registers = processor.registers().ok();
             let linear = registers.map(|registers| vcpu::linear_rip(&registers));
-            linear.is_some_and(|linear| processor.code_at(linear).first() == Some(&INT3))
+            let first = linear.and_then(|linear| processor.code_at(linear).first().copied());
+            first.is_some_and(|first| TRAPS.contains(&first))
         })
     }
 
@@ -281,6 +282,10 @@ struct Steps {
     pace: Pace,
     /// Linear address of the instruction that is next.
     at: Option<u64>,
+    /// An access of the instruction has been answered. KVM finishes it with the
+    /// next KVM_RUN and forgets that it was to be the only one: it is made to
+    /// come back before it begins another.
+    answered: bool,
 }
 
 impl Shared {
@@ -291,13 +296,18 @@ impl Shared {
             lock(watch).resumed(&stands);
         }
         let registers = pace.steps().then(|| stands.registers().ok()).flatten();
-        Steps { pace, at: registers.map(|registers| vcpu::linear_rip(&registers)) }
+        let at = registers.map(|registers| vcpu::linear_rip(&registers));
+        Steps { pace, at, answered: false }
     }
 
     /// One KVM_RUN and what it asks for.
     fn run(&self, processor: &mut VcpuFd, vp_index: u32, steps: &mut Steps) -> Option<Cause> {
         let memory = &mut self.memory.clone();
-        let stop = match exit::run(processor) {
+        let answered = std::mem::take(&mut steps.answered);
+        processor.set_kvm_immediate_exit(answered.into());
+        let exit = exit::run(processor);
+        steps.answered = steps.pace.steps() && exit.is_access();
+        let stop = match exit {
             Exit::PortWrite { port, size, data } => {
                 let mut devices = lock(&self.around.devices);
                 let ending = data.chunks(size).find_map(|chunk| devices.write(memory, port, chunk));
@@ -324,6 +334,7 @@ impl Shared {
                 ending.map(Stop::Ended).or(told)?
             }
             Exit::Debug(event) => self.debugged(processor, vp_index, event, steps)?,
+            Exit::Again if answered => self.finished(processor, vp_index, steps)?,
             Exit::Again | Exit::Halted => return None,
             Exit::TripleFault => Stop::TripleFault,
             Exit::Emulation { code } => return Some(Cause::Emulation { code }),
@@ -352,6 +363,17 @@ impl Shared {
             }
         }
         stop
+    }
+
+    /// An access of an instruction is done, and so may be the instruction.
+    fn finished(&self, processor: &VcpuFd, vp_index: u32, steps: &mut Steps) -> Option<Stop> {
+        let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
+        let pc = vcpu::linear_rip(&stands.main_registers().ok()?);
+        match steps.at {
+            // Not yet: INS and OUTS come here once for each item.
+            Some(at) if at == pc => None,
+            _ => self.debugged(processor, vp_index, Event::Step { pc }, steps),
+        }
     }
 
     fn debugged(

@@ -158,7 +158,7 @@ impl fmt::Display for Stop {
             Self::Breakpoint(Breakpoint { linear, trigger: Trigger::Access(_) }) => {
                 write!(f, "the guest accessed {linear:#x}, which was watched")
             }
-            Self::SoftwareBreakpoint => f.write_str("an INT3 was met"),
+            Self::SoftwareBreakpoint => f.write_str("a breakpoint in the code was met"),
             Self::Enough { count, instructions: true } => {
                 write!(f, "{count} instructions were run, as asked")
             }

@@ -127,6 +127,11 @@ impl Machine {
         Some(Processor { fd, memory: &self.memory, vp_index })
     }
 
+    /// Whether this host's KVM is known to interpret the guest's kernel.
+    pub fn interprets(&self) -> bool {
+        self.host.interprets() == Some(true)
+    }
+
     /// The last exits of all processors.
     pub fn recent(&self) -> Recent {
         lock(&self.recent).clone()

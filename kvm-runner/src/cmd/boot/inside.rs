@@ -62,7 +62,7 @@ mod on_kvm {
     use kvm_runner::gdb::{self, Server};
     use kvm_runner::guest::BootError;
     use kvm_runner::kvm::{
-        Breakpoint, HARDWARE_BREAKPOINTS, Machine, Pace, Report, Stop, Style, Trigger,
+        Breakpoint, HARDWARE_BREAKPOINTS, Machine, Pace, Report, Request, Stop, Style, Trigger,
     };
     use kvm_runner::session::Session;
     use kvm_runner::trace::{Sink, Trace};
@@ -212,7 +212,11 @@ mod on_kvm {
     /// The end: two lines where nothing went wrong, else all there is.
     fn say(report: &Report, every_register: bool) {
         match report.stop {
-            Stop::Ended(_) | Stop::Until(_) | Stop::Output { .. } | Stop::Trace { .. } => {
+            Stop::Ended(_)
+            | Stop::Until(_)
+            | Stop::Requested(Request::Quit)
+            | Stop::Output { .. }
+            | Stop::Trace { .. } => {
                 eprintln!("kvm-runner: {report}");
                 if every_register {
                     eprintln!("{}", report.registers().to_string().trim_end());

@@ -151,7 +151,9 @@ fn short(f: &mut fmt::Formatter<'_>, style: Style, file: &RegisterFile) -> fmt::
         (Register::Cr4, file.cr4, 8),
         (Register::Efer, file.efer, 8),
     ] {
-        let names: Vec<_> = set_names(bits::names(register), value).collect();
+        // A bit that is always 1 says nothing.
+        let named = set_names(bits::names(register), value);
+        let names: Vec<_> = named.filter(|name| *name != "1").collect();
         let line = matches!(register, Register::Rip | Register::Cr2);
         let end = if register == Register::Cr3 { "" } else { "\n" };
         write!(
