@@ -3,7 +3,7 @@
 //! An instruction's line: the processor (if there are several), 16, 32 or 64 for
 //! the mode, linear address, bytes, text, and what it changed (old->new, in
 //! hexadecimal; flags by name). An instruction that comes back to itself, as REP
-//! and `jmp $` do, is one line with how often it ran. An exit's line is as in
+//! and `jmp $` do, is one line with how many single steps that took. An exit's line is as in
 //! the report.
 
 use std::fmt::Write as _;
@@ -236,7 +236,7 @@ impl Pending {
         let mut line = format!("{} {:08x}  {hex:<23}  {text:<35} ", self.bitness, self.linear);
         if times > 1 {
             // Nothing can go wrong with a String.
-            let _ok = write!(line, " {times} times");
+            let _ok = write!(line, " {times} steps");
         }
         changes(&mut line, &self.registers, now);
         let behind = self.instruction.as_ref().filter(|it| it.falls_through).map(|instruction| {
