@@ -267,8 +267,13 @@ const keys = {
   '?': () => help.showModal(),
   g: askWhere,
   o: () => byId('file').click(),
-  Escape: () => document.querySelector('.inspector .close')?.click(),
+  Escape: selectNothing,
 };
+// No step of its own for Back.
+function selectNothing() {
+  const link = document.querySelector('.inspector .close');
+  if (link) location.replace(link.href);
+}
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
   // A field of a dialog that was just closed may still have the keyboard.

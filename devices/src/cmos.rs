@@ -27,7 +27,8 @@ const EQUIPMENT: usize = 0x14;
 const BASE_MEMORY: usize = 0x15;
 /// Memory above 1 MiB, in KiB: at most 0xffff.
 const EXTENDED_MEMORY: [usize; 2] = [0x17, 0x30];
-const CENTURY: u8 = 0x32;
+/// The year's first two digits.
+pub(crate) const CENTURY: u8 = 0x32;
 /// Memory above 16 MiB and below 4 GiB, in 64 KiB.
 const MEMORY_ABOVE_16M: usize = 0x34;
 /// Drives to start from: the first and the second in one byte. 2 is the hard

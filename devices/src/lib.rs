@@ -2,15 +2,20 @@
 //!
 //! | ports | device |
 //! |---|---|
-//! | 0x60, 0x64 | keyboard controller, of which only the reset line is there |
+//! | 0x60, 0x64 | keyboard controller without a keyboard |
 //! | 0x70, 0x71 | real-time clock and its memory |
 //! | 0x92 | A20 and fast reset |
+//! | 0xb2, 0xb3 | APM |
 //! | 0x3f8 to 0x3ff | COM1 |
 //! | 0x402 | debug text |
 //! | 0x501 | exit port |
-//! | 0x510, 0x511 | fw_cfg |
+//! | 0x510, 0x511, 0x514 to 0x51b | fw_cfg |
 //! | 0xcf8, 0xcf9, 0xcfc to 0xcff | PCI configuration, reset control |
-//! | 0xb000 to 0xb03f, movable | ACPI power management |
+//! | 0x600 to 0x67f, movable | ACPI power management |
+//!
+//! PCI configuration space is in memory, too, once the host bridge has been told
+//! where. On the bus: the host bridge 00:00.0, the LPC bridge 00:1f.0, and with a
+//! disk a virtio block device at 00:03.0.
 //!
 //! Nothing here knows of KVM or holds a file: text goes to writers, time comes
 //! from a [`Clock`], interrupts go to an [`InterruptLine`], memory is lent by
@@ -21,12 +26,15 @@
 //! What nobody claims reads as all ones and swallows writes, as on an ISA bus;
 //! so does physical memory that is not there.
 
+pub mod acpi;
 mod cmos;
 mod fw_cfg;
+mod keyboard;
 mod pci;
 mod pm;
 mod reset;
 mod serial;
+pub mod virtio;
 mod wiring;
 
 use std::io::Write;
@@ -34,7 +42,7 @@ use std::io::Write;
 use igvm_core::span::Span;
 
 pub use serial::{COM1, COM1_IRQ};
-pub use wiring::{Clock, InterruptLine, Memory, NoMemory, Wiring};
+pub use wiring::{Clock, Disk, InterruptLine, Memory, NoMemory, PciInterrupts, Wiring};
 
 /// Debug text goes out here; reading it answers [`DEBUG_PORT_PRESENT`].
 pub const DEBUG_PORT: u16 = 0x402;
@@ -70,6 +78,11 @@ pub struct Description {
     pub reserved: Vec<Span>,
     /// Number of processors.
     pub processors: u32,
+    /// Addresses for the memory of PCI devices.
+    pub windows: Vec<Span>,
+    /// The ACPI tables of processors and memory: MADT and what else there is,
+    /// each whole. Those of the chipset are made here.
+    pub acpi_tables: Vec<Vec<u8>>,
 }
 
 impl Description {
@@ -95,6 +108,7 @@ pub struct Devices {
     com1: serial::Com1,
     debug: Box<dyn Write + Send>,
     cmos: cmos::Cmos,
+    keyboard: keyboard::Keyboard,
     reset: reset::ResetPorts,
     fw_cfg: fw_cfg::FwCfg,
     pci: pci::Pci,
@@ -104,15 +118,17 @@ pub struct Devices {
 impl Devices {
     /// The devices of the described machine, as after power-up.
     pub fn new(machine: &Description, wiring: Wiring) -> Self {
+        let pci = pci::Pci::new(wiring.pci_interrupts, wiring.disk);
         Self {
             machine: machine.clone(),
             clock: wiring.clock,
             com1: serial::Com1::new(wiring.serial_line, wiring.serial),
             debug: wiring.debug,
             cmos: cmos::Cmos::new(machine),
+            keyboard: keyboard::Keyboard::new(),
             reset: reset::ResetPorts::new(),
-            fw_cfg: fw_cfg::FwCfg::new(machine),
-            pci: pci::Pci::new(),
+            fw_cfg: fw_cfg::FwCfg::new(machine, pci.has_disk()),
+            pci,
             pm: pm::PowerManagement::new(),
         }
     }
@@ -127,19 +143,25 @@ impl Devices {
     pub fn reset(&mut self) {
         self.com1.reset();
         self.cmos = cmos::Cmos::new(&self.machine);
+        self.keyboard = keyboard::Keyboard::new();
         self.reset = reset::ResetPorts::new();
-        self.fw_cfg = fw_cfg::FwCfg::new(&self.machine);
-        self.pci = pci::Pci::new();
+        self.fw_cfg = fw_cfg::FwCfg::new(&self.machine, self.pci.has_disk());
+        self.pci.reset();
         self.pm = pm::PowerManagement::new();
     }
 
+    /// Text for the guest, typed at COM1. Says how many bytes the port has room
+    /// for now; the rest must be offered again.
+    pub fn serial_input(&mut self, text: &[u8]) -> usize {
+        self.com1.input(text)
+    }
+
     /// One read of `data.len()` bytes at `port`.
-    pub fn read(&mut self, _memory: &mut dyn Memory, port: u16, data: &mut [u8]) {
+    pub fn read(&mut self, memory: &mut dyn Memory, port: u16, data: &mut [u8]) {
         if let Some(offset) = self.pm_offset(port) {
             return self.pm.read(offset, data, &*self.clock);
         }
-        if let (pci::ADDRESS, Ok(data)) = (port, <&mut [u8; 4]>::try_from(&mut *data)) {
-            *data = self.pci.address().to_le_bytes();
+        if self.pci.read_port(memory, port, data) {
             return;
         }
         for (at, byte) in data.iter_mut().enumerate() {
@@ -151,19 +173,18 @@ impl Devices {
         match port {
             COM1..=0x3ff => self.com1.read((port - COM1) as u8),
             DEBUG_PORT => DEBUG_PORT_PRESENT,
+            pm::APM..pm::APM_END => self.pm.read_apm(port),
             cmos::INDEX | cmos::DATA => self.cmos.read(port, &*self.clock),
-            reset::KEYBOARD_DATA
-            | reset::KEYBOARD_COMMAND
-            | reset::SYSTEM_CONTROL_A
-            | reset::RESET_CONTROL => self.reset.read(port),
+            keyboard::DATA | keyboard::COMMAND => self.keyboard.read(port),
+            reset::SYSTEM_CONTROL_A | reset::RESET_CONTROL => self.reset.read(port),
             fw_cfg::DATA => self.fw_cfg.next(),
-            pci::DATA..=0xcff => self.pci.read((port - pci::DATA) as u8),
+            fw_cfg::DMA..fw_cfg::END => self.fw_cfg.read_dma(port),
             _ => 0xff,
         }
     }
 
     /// One write of `data` to `port`.
-    pub fn write(&mut self, _memory: &mut dyn Memory, port: u16, data: &[u8]) -> Option<Ending> {
+    pub fn write(&mut self, memory: &mut dyn Memory, port: u16, data: &[u8]) -> Option<Ending> {
         if let Some(offset) = self.pm_offset(port) {
             return self.pm.write(offset, data);
         }
@@ -172,21 +193,40 @@ impl Devices {
                 let low = data.iter().take(4).rev();
                 return Some(Ending::Exit { value: low.fold(0, |v, b| v << 8 | u32::from(*b)) });
             }
-            (fw_cfg::SELECTOR, &[low, high]) => {
-                self.fw_cfg.select(u16::from_le_bytes([low, high]));
-                return None;
-            }
-            (pci::ADDRESS, &[a, b, c, d]) => {
-                self.pci.set_address(u32::from_le_bytes([a, b, c, d]));
+            (fw_cfg::SELECTOR..fw_cfg::END, _) => {
+                self.write_fw_cfg(memory, port, data);
                 return None;
             }
             _ => {}
+        }
+        if self.pci.write_port(memory, port, data) {
+            return None;
         }
         let mut ending = None;
         for (at, byte) in data.iter().enumerate() {
             ending = ending.or(self.write_byte(port.wrapping_add(at as u16), *byte));
         }
         ending
+    }
+
+    /// Selects an item or gives half of a DMA address. Only whole numbers count.
+    fn write_fw_cfg(&mut self, memory: &mut dyn Memory, port: u16, data: &[u8]) {
+        let (pci, windows) = (&self.pci, &self.machine.windows);
+        let chipset = || acpi::Chipset {
+            pm_base: pci.pm_base().unwrap_or(pm::POWER_UP_BASE),
+            ecam: pci.ecam(),
+            windows: windows.clone(),
+        };
+        match (port, data) {
+            (fw_cfg::SELECTOR, &[low, high]) => {
+                self.fw_cfg.select(u16::from_le_bytes([low, high]), chipset);
+            }
+            (fw_cfg::DMA, &[a, b, c, d]) => self.fw_cfg.set_dma([a, b, c, d]),
+            (fw_cfg::DMA_START, &[a, b, c, d]) => {
+                self.fw_cfg.start_dma(memory, [a, b, c, d], chipset);
+            }
+            _ => {}
+        }
     }
 
     fn write_byte(&mut self, port: u16, value: u8) -> Option<Ending> {
@@ -196,25 +236,29 @@ impl Devices {
                 // The writer remembers why text was lost (`Console::failure`).
                 let _lost = self.debug.write_all(&[value]).and_then(|()| self.debug.flush());
             }
+            pm::APM..pm::APM_END => self.pm.write_apm(port, value),
             cmos::INDEX | cmos::DATA => self.cmos.write(port, value),
-            pci::DATA..=0xcff => self.pci.write((port - pci::DATA) as u8, value),
+            keyboard::DATA | keyboard::COMMAND => return self.keyboard.write(port, value),
             _ => return self.reset.write(port, value),
         }
         None
     }
 
     /// A read of physical addresses where there is no memory.
-    pub fn read_memory(&mut self, _memory: &mut dyn Memory, _gpa: u64, data: &mut [u8]) {
-        data.fill(0xff);
+    pub fn read_memory(&mut self, memory: &mut dyn Memory, gpa: u64, data: &mut [u8]) {
+        if !self.pci.read_memory(memory, gpa, data) {
+            data.fill(0xff);
+        }
     }
 
     /// A write to physical addresses where there is no memory.
     pub fn write_memory(
         &mut self,
-        _memory: &mut dyn Memory,
-        _gpa: u64,
-        _data: &[u8],
+        memory: &mut dyn Memory,
+        gpa: u64,
+        data: &[u8],
     ) -> Option<Ending> {
+        self.pci.write_memory(memory, gpa, data);
         None
     }
 }

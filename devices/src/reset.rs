@@ -1,22 +1,12 @@
-//! The ways a guest resets a PC: keyboard controller, port 0x92, port 0xcf9.
+//! The chipset's ports that reset a PC: 0x92 and 0xcf9 (ICH9 datasheet, section
+//! 13.7).
 
 use crate::Ending;
 
-/// Data port of the keyboard controller.
-pub(crate) const KEYBOARD_DATA: u16 = 0x60;
-/// Status and command port of the keyboard controller.
-pub(crate) const KEYBOARD_COMMAND: u16 = 0x64;
 /// System control port A.
 pub(crate) const SYSTEM_CONTROL_A: u16 = 0x92;
 /// Reset control register of the chipset.
 pub(crate) const RESET_CONTROL: u16 = 0xcf9;
-
-/// Status of the keyboard controller: byte 0xff to read (OBF), ready for a
-/// command (IBF clear). There is no keyboard behind it: a probe that drains the
-/// output buffer gives up quickly, while a reset command is taken at once.
-const KEYBOARD_STATUS: u8 = 0x01;
-/// Pulse output line 0, which is the processor's reset.
-const PULSE_RESET: u8 = 0xfe;
 
 /// Port 0x92: resets when bit 0 rises.
 const FAST_RESET: u8 = 0x01;
@@ -29,7 +19,7 @@ const RESET_CPU: u8 = 0x04;
 /// Port 0xcf9: a hard reset, not a soft one. Both end the run.
 const SYSTEM_RESET: u8 = 0x02;
 
-/// Keyboard controller, port 0x92 and port 0xcf9.
+/// Port 0x92 and port 0xcf9.
 pub(crate) struct ResetPorts {
     system_control: u8,
     reset_control: u8,
@@ -42,7 +32,6 @@ impl ResetPorts {
 
     pub(crate) fn read(&self, port: u16) -> u8 {
         match port {
-            KEYBOARD_COMMAND => KEYBOARD_STATUS,
             SYSTEM_CONTROL_A => self.system_control,
             RESET_CONTROL => self.reset_control,
             _ => 0xff,
@@ -51,7 +40,6 @@ impl ResetPorts {
 
     pub(crate) fn write(&mut self, port: u16, value: u8) -> Option<Ending> {
         let reset = match port {
-            KEYBOARD_COMMAND => value == PULSE_RESET,
             SYSTEM_CONTROL_A => {
                 self.system_control = value & !FAST_RESET;
                 value & FAST_RESET != 0

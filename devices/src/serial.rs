@@ -59,6 +59,14 @@ impl Com1 {
         self.uart = Serial::new(self.line.clone(), self.output.clone());
     }
 
+    /// Takes text that somebody types: as much as the receive buffer has room
+    /// for, and nothing while the guest has looped the port back to itself.
+    pub(crate) fn input(&mut self, text: &[u8]) -> usize {
+        // The only other error, a full buffer, is asked for.
+        let room = text.len().min(self.uart.fifo_capacity());
+        self.uart.enqueue_raw_bytes(&text[..room]).unwrap_or(0)
+    }
+
     /// Reads the register at `offset` from [`COM1`].
     pub(crate) fn read(&mut self, offset: u8) -> u8 {
         self.uart.read(offset)

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 /// Half of the ports are those where something is.
 fn port() -> impl Strategy<Value = u16> {
-    const KNOWN: [u16; 27] = [
-        0x5f, 0x60, 0x64, 0x70, 0x71, 0x92, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x402, 0x501,
-        0x50f, 0x510, 0x511, 0xcf8, 0xcf9, 0xcfc, 0xcff, 0xafff, 0xb000, 0xb004, 0xb008, 0xb03f,
-        0xffff,
+    const KNOWN: [u16; 35] = [
+        0x5f, 0x60, 0x64, 0x70, 0x71, 0x92, 0xb2, 0xb3, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd,
+        0x402, 0x501, 0x50f, 0x510, 0x511, 0x514, 0x517, 0x518, 0x51b, 0x5ff, 0x600, 0x604, 0x608,
+        0x630, 0x67f, 0xcf8, 0xcf9, 0xcfc, 0xcff, 0xfff8, 0xffff,
     ];
     prop_oneof![prop::sample::select(&KNOWN[..]), any::<u16>()]
 }
@@ -78,68 +78,6 @@ fn the_clock_speaks_decimal_and_binary() {
 }
 
 #[test]
-fn the_pci_bus_has_three_functions() {
-    let mut pc = Pc::small();
-    let mut found = vec![];
-    for function in 0..=0xff {
-        let id = pc.config(function, 0);
-        if id != 0xffff_ffff {
-            found.push((function, id));
-        }
-    }
-    assert_eq!(found, [(0, 0x1237_8086), (8, 0x7000_8086), (11, 0x7113_8086)]);
-    // Not enabled, or another bus.
-    for address in [0_u32, 1 << 31 | 1 << 16] {
-        pc.write(0xcf8, &address.to_le_bytes());
-        assert_eq!(pc.byte(0xcfc), 0xff);
-    }
-    // PAM remembers, the identity does not change.
-    pc.config(0, 0x58);
-    pc.write(0xcfd, &[0x30]);
-    assert_eq!(pc.config(0, 0x58), 0x3000);
-    pc.config(0, 0);
-    pc.write(0xcfc, &[0; 4]);
-    assert_eq!(pc.config(0, 0), 0x1237_8086);
-}
-
-#[test]
-fn power_management_moves_and_switches_off() {
-    let mut pc = Pc::new(&[], 1);
-    let timer = |pc: &mut Pc, base: u16| {
-        let mut data = [0; 4];
-        pc.read(base + 8, &mut data);
-        u32::from_le_bytes(data)
-    };
-    assert_eq!(timer(&mut pc, 0xb000), 3_579_545);
-    // PMBA to 0x600, then PMREGMISC off.
-    pc.config(11, 0x40);
-    pc.write(0xcfc, &[0x01, 0x06]);
-    assert_eq!(timer(&mut pc, 0xb000), u32::MAX);
-    assert_eq!(timer(&mut pc, 0x600), 3_579_545);
-    assert_eq!(pc.write(0x604, &[0, 0x24]), None, "sleep type 1 is not soft off");
-    assert_eq!(pc.write(0x605, &[0x20]), Some(Ending::Shutdown), "a byte does as well");
-    pc.config(11, 0x80);
-    pc.write(0xcfc, &[0]);
-    assert_eq!(timer(&mut pc, 0x600), u32::MAX);
-}
-
-#[test]
-fn fw_cfg_tells_the_machine() {
-    let mut pc = Pc::small();
-    assert_eq!(pc.fw_cfg(0, 6), b"QEMU\0\0");
-    assert_eq!(pc.fw_cfg(1, 4), [1, 0, 0, 0]);
-    assert_eq!(pc.fw_cfg(5, 2), [2, 0]);
-    assert_eq!(pc.fw_cfg(0x7777, 2), [0, 0]);
-    // The directory: one file, big endian.
-    let directory = pc.fw_cfg(0x19, 68);
-    assert_eq!(directory[..12], [0, 0, 0, 1, 0, 0, 0, 40, 0, 0x20, 0, 0]);
-    assert_eq!(&directory[12..22], b"etc/e820\0\0");
-    let map = pc.fw_cfg(0x20, 40);
-    assert_eq!(map[..20], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 1, 0, 0, 0]);
-    assert_eq!(map[36..], [2, 0, 0, 0]);
-}
-
-#[test]
 fn the_guest_ends_the_run() {
     let cases: [(u16, &[u8], Option<Ending>); 9] = [
         (0x501, &[0x10], Some(Ending::Exit { value: 0x10 })),
@@ -150,9 +88,76 @@ fn the_guest_ends_the_run() {
         (0x92, &[0x02], None),
         (0xcf9, &[0x06], Some(Ending::Reset { port: 0xcf9 })),
         (0xcf9, &[0x02], None),
-        (0xb004, &[0x00, 0x20], Some(Ending::Shutdown)),
+        (0x604, &[0x00, 0x20], Some(Ending::Shutdown)),
     ];
     for (port, data, ending) in cases {
         assert_eq!(Pc::small().write(port, data), ending, "{port:#x}");
     }
+}
+
+/// Every port, byte by byte, and the fw_cfg items.
+fn everything(pc: &mut Pc) -> Vec<u8> {
+    let mut seen: Vec<u8> = (0..=0xffff).map(|port| pc.byte(port)).collect();
+    for register in 0..0x80 {
+        seen.push(pc.cmos(register));
+    }
+    for function in [0, 0x1f << 3] {
+        for register in (0..=0xff).step_by(4) {
+            seen.extend(pc.config(function, register).to_le_bytes());
+        }
+    }
+    for command in [0x20, 0xd0, 0xc0] {
+        pc.write(0x64, &[command]);
+        seen.push(pc.byte(0x60));
+    }
+    for name in ["etc/acpi/tables", "etc/table-loader", "etc/e820"] {
+        seen.extend(pc.fw_cfg_file(name));
+    }
+    seen
+}
+
+proptest! {
+    /// After a reset nobody can tell that there was a machine before.
+    #[test]
+    fn reset_forgets_everything(
+        writes in prop::collection::vec(
+            (port(), prop::collection::vec(any::<u8>(), 1..5)),
+            0..200,
+        ),
+        typed in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let mut pc = Pc::small();
+        for (port, data) in writes {
+            pc.write(port, &data);
+        }
+        pc.devices.serial_input(&typed);
+        pc.devices.reset();
+        prop_assert!(everything(&mut pc) == everything(&mut Pc::small()));
+    }
+}
+
+#[test]
+fn text_is_typed_at_com1() {
+    let mut pc = Pc::small();
+    assert_eq!(pc.devices.serial_input(b"hello"), 5);
+    assert_eq!(pc.byte(0x3fd) & 1, 1, "data is ready");
+    let text: Vec<u8> = (0..5).map(|_| pc.byte(0x3f8)).collect();
+    assert_eq!(text, b"hello");
+    assert_eq!((pc.byte(0x3fd) & 1, pc.byte(0x3f8)), (0, 0));
+    // With interrupts on, one is raised.
+    pc.write(0x3f9, &[1]);
+    let before = pc.line.raised();
+    assert_eq!(pc.devices.serial_input(b"x"), 1);
+    assert_eq!(pc.line.raised(), before + 1);
+    // As much as there is room for.
+    assert_eq!(pc.devices.serial_input(&[b'y'; 100]), 63);
+    assert_eq!(pc.devices.serial_input(b"z"), 0);
+    pc.byte(0x3f8);
+    assert_eq!(pc.devices.serial_input(b"zz"), 1);
+    // Looped back: the line is not listened to.
+    pc.devices.reset();
+    pc.write(0x3fc, &[0x10]);
+    assert_eq!(pc.devices.serial_input(b"x"), 0);
+    pc.write(0x3f8, b"L");
+    assert_eq!((pc.byte(0x3f8), pc.serial.text()), (b'L', String::new()));
 }

@@ -1,5 +1,7 @@
 //! What the fuzz targets share: an input becomes an IGVM file and a host.
 
+pub mod pc;
+
 use igvm_core::defs::IGVM_VHS_MEMORY_MAP_ENTRY;
 use igvm_core::file::IgvmFile;
 use igvm_core::load::{Host, Relocation, RequiredMemoryPolicy};

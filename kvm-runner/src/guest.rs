@@ -8,6 +8,7 @@ use igvm_core::x86::{Register, RegisterFile, RegisterValue};
 use vm_memory::GuestMemoryMmap;
 
 use crate::kvm::HostError;
+use crate::sandbox::SandboxError;
 
 /// A machine before its first instruction: memory and processors.
 pub trait Image {
@@ -46,6 +47,15 @@ pub enum BootError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// This system refused something that a run needs.
+    System {
+        /// What was tried: "take the terminal".
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The process could not be confined.
+    Sandbox(SandboxError),
     /// The image asks for a machine that cannot be, or its bytes cannot be
     /// read. A sentence that says what and where.
     Image(String),
@@ -77,13 +87,18 @@ impl BootError {
         move |errno| Self::Kvm { what, source: errno.into() }
     }
 
+    /// A refusal of the system, for `map_err`.
+    pub fn system(what: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+
     /// The exit code: 2 for the image, 4 for a state no processor takes, 5 for
     /// the host.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Image(_) => 2,
             Self::Refused { .. } | Self::Changed { .. } => 4,
-            Self::Host(_) | Self::Kvm { .. } => 5,
+            Self::Host(_) | Self::Kvm { .. } | Self::System { .. } | Self::Sandbox(_) => 5,
         }
     }
 }
@@ -93,6 +108,10 @@ impl fmt::Display for BootError {
         match self {
             Self::Host(error) => error.fmt(f),
             Self::Kvm { what, source } => write!(f, "KVM would not {what}: {source}"),
+            Self::System { what, source } => {
+                write!(f, "this system would not {what}: {source}")
+            }
+            Self::Sandbox(error) => error.fmt(f),
             Self::Image(sentence) => f.write_str(sentence),
             Self::Refused { vp_index, what, source } => write!(
                 f,
@@ -133,7 +152,10 @@ impl std::error::Error for BootError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Host(error) => Some(error),
-            Self::Kvm { source, .. } | Self::Refused { source, .. } => Some(source),
+            Self::Sandbox(error) => Some(error),
+            Self::Kvm { source, .. }
+            | Self::System { source, .. }
+            | Self::Refused { source, .. } => Some(source),
             Self::Image(_) | Self::Changed { .. } => None,
         }
     }

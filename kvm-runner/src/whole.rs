@@ -38,8 +38,7 @@ impl WholeFile {
             }
             _ => {}
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o666);
         match options.open(folder) {
@@ -50,6 +49,14 @@ impl WholeFile {
                 Ok(Self { file, target: Target::Named(partial, path.to_owned()) })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Where it will appear; nowhere new if it is a device or a pipe.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.target {
+            Target::Nameless(path) | Target::Named(_, path) => Some(folder_of(path)),
+            Target::Direct => None,
         }
     }
 
@@ -72,6 +79,12 @@ impl WholeFile {
             },
         }
     }
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// Whether the file system, or the kernel, knows no O_TMPFILE.

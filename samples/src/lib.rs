@@ -6,6 +6,7 @@
 //! ones ([`Sample::committed`]).
 
 pub mod broken;
+pub mod bzimage;
 mod context;
 pub mod guest;
 mod hello;

@@ -288,9 +288,11 @@ test('the keyboard alone: panes, going, searching, help, nothing selected', asyn
   assert.ok(await page.locator('body[data-pane="hex"] #help[open]').count());
   await page.keyboard.press('Escape');
   await page.waitForSelector('#help:not([open])', { state: 'attached' });
+  const steps = await page.evaluate(() => history.length);
   await page.keyboard.press('Escape');
   await page.waitForURL((url) => !url.hash.includes('guest='));
   await page.waitForSelector('body[data-selected="false"]');
+  assert.equal(await page.evaluate(() => history.length), steps);
   await page.keyboard.press('/');
   await page.waitForSelector('#search:focus');
   await page.keyboard.type('2');

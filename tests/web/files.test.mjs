@@ -47,6 +47,46 @@ test('files are opened, switched and closed', async () => {
   await page.waitForSelector('body[data-state="empty"]');
 });
 
+/** Whether all of the first element of a kind is on the screen. */
+const isSeen = (selector) => page.locator(selector).first().evaluate((element) => {
+  const { left, right, top, bottom, width } = element.getBoundingClientRect();
+  return width >= 24 && left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight;
+});
+
+test('eight open files leave room for everything else', async () => {
+  const bytes = await web.sample('platforms');
+  await page.goto('about:blank');
+  await page.goto(web.home);
+  const all = [...'abcdefgh'].map((letter) => `${letter}-firmware-of-today-with-its-commit.igvm`);
+  for (const [at, name] of all.entries()) {
+    await web.drop(name, bytes);
+    await opened(at + 1);
+  }
+  assert.deepEqual(await names(), all);
+  const shown = (name) => page.waitForFunction((name) => document.querySelector('.file-name')?.textContent === name, name);
+  for (const width of [1280, 360]) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const name of [all[0], all[4], all[7]]) {
+      // By the browser, which scrolls the list and clicks where something is to be clicked.
+      await page.locator('.files a', { hasText: name }).click();
+      await shown(name);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `${name} at ${width}`);
+      for (const selector of ['.file-name', '.files li[aria-current] .close-file', '.bar .switch', '.verdict', '#search']) {
+        assert.ok(await isSeen(selector), `${selector} of ${name} at ${width}`);
+      }
+    }
+    for (const pane of ['headers', 'export', 'overview']) {
+      await page.locator('.tabs a', { hasText: new RegExp(pane, 'i') }).click();
+      await page.waitForSelector(`body[data-pane="${pane}"]`);
+      assert.ok(await isSeen('.tabs [aria-current]'), `${pane} at ${width}`);
+    }
+    await page.locator('.bar .switch a', { hasText: 'sev-snp' }).click();
+    await page.waitForSelector('.bar .switch a[aria-current]:has-text("sev-snp")');
+    await web.screenshot(`files-eight-${width}`);
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+});
+
 test('a link to a file that is not open says so', async () => {
   await page.goto('about:blank');
   await page.goto(`${web.home}#file=mine.igvm&pane=processors`);

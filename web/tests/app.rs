@@ -488,6 +488,21 @@ fn a_host_that_cannot_be_is_said_beside_its_field() {
 }
 
 #[test]
+fn a_region_that_is_not_there_is_not_moved_in_silence() {
+    let mut app = opened("relocatable", "#sample=relocatable");
+    let moved = |from: u64| format!("#sample=relocatable&pane=host&relocate={from:#x}-0x40000000");
+    for (from, is_there) in [(0x20_0000, true), (0x10_0000, true), (0x30_0000, false)] {
+        let update = go(&mut app, &Focus::parse(&moved(from)).unwrap());
+        let words = format!("moves the region at {from:#x} to 0x40000000, but");
+        assert_eq!(markup(&update, "pane").contains(&words), !is_there, "{from:#x}");
+        assert_eq!(update.error.is_some_and(|error| error.contains(&words)), !is_there);
+        // Once is enough above the pane; in the pane it stays.
+        let again = app.act(Event::Go { fragment: format!("{}&guest=0x1000", moved(from)) });
+        assert_eq!(again.error, None);
+    }
+}
+
+#[test]
 fn the_other_side_is_dropped_into_the_compare_pane() {
     let mut app = App::new();
     drop_file(&mut app, "today", sample("hello-long64"));

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{Workplace, cargo, other_toolchain, succeeds, text_of};
+use crate::command::{Workplace, cargo, other_toolchain, succeeds};
 use crate::play::{self, Site};
 use crate::setup::{self, Package};
 use crate::step::{StepResult, Stop};
+use crate::tool;
 use crate::wasm::Toolchain;
 
 const CHROMIUM: Package = Package { name: "chromium", file: "/usr/bin/chromium" };
@@ -22,12 +23,12 @@ const FOLDER: &str = "tests/web";
 pub(crate) fn bindings(place: &Workplace) -> StepResult {
     let toolchain = Toolchain::find(place)?;
     setup::install(place, &[CHROMIUM, DRIVER])?;
-    find_tool(place, "wasm-pack", None)?;
-    find_tool(place, "wasm-bindgen-cli", Some(&bindgen_version(place)?))?;
+    tool::find(place, "wasm-pack", None)?;
+    tool::find(place, "wasm-bindgen-cli", Some(&bindgen_version(place)?))?;
     // What was installed above is not looked for again on the network.
     let mut command = other_toolchain("wasm-pack");
     command.args(["test", "--mode", "no-install", "--headless", "--chrome"]);
-    command.args(["--chromedriver", DRIVER.file, "web"]).env("PATH", path());
+    command.args(["--chromedriver", DRIVER.file, "web"]).env("PATH", tool::path());
     toolchain.set_environment(place, &mut command);
     place.run(&mut command)?;
     let passed = sum_after(&place.log_text(), "test result: ok. ");
@@ -45,7 +46,7 @@ pub(crate) fn page(place: &Workplace) -> StepResult {
     place.run(Command::new(built(place, "igvm-bench")).arg("pages").arg(&large))?;
     let mut command = node(place, &site)?;
     command.args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
-    if setup::is_complete() {
+    if setup::is_complete(place) {
         // With everything there, a test that misses a package is wrong.
         command.env("REQUIRE_PACKAGES", "1");
     }
@@ -126,39 +127,6 @@ fn bindgen_version(place: &Workplace) -> Result<String, Stop> {
         .and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
         .map(str::to_owned)
         .ok_or_else(|| Stop::Failed("Cargo.lock names no wasm-bindgen".into()))
-}
-
-/// Makes sure that a crate's tool is there, in this version if one is named.
-fn find_tool(place: &Workplace, krate: &str, version: Option<&str>) -> Result<(), Stop> {
-    let program = krate.trim_end_matches("-cli");
-    let said = text_of(Command::new(program).arg("--version").env("PATH", path()));
-    if said.is_some_and(|said| version.is_none_or(|version| said.ends_with(version))) {
-        return Ok(());
-    }
-    // Without --locked: the lock file of wasm-bindgen-cli can name versions
-    // that a registry does not have.
-    let mut install = vec!["install", krate, "--force"];
-    if let Some(version) = version {
-        install.extend(["--version", version]);
-    }
-    place.run(other_toolchain("cargo").args(&install)).map_err(|_| {
-        Stop::Skipped(format!(
-            "{krate} cannot be installed (see {}); run: cargo {}",
-            place.log().display(),
-            install.join(" ")
-        ))
-    })
-}
-
-/// The path with the folder that `cargo install` fills.
-fn path() -> OsString {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        let home = env::var_os("HOME")?;
-        Some(Path::new(&home).join(".cargo"))
-    });
-    let rest = env::var_os("PATH").unwrap_or_default();
-    let folders = home.map(|home| home.join("bin")).into_iter().chain(env::split_paths(&rest));
-    env::join_paths(folders).unwrap_or(rest)
 }
 
 /// The sum of the numbers that follow a word at the start of lines.

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::command::{Workplace, other_toolchain, succeeds};
 use crate::setup::{self, Package};
 use crate::step::{StepResult, Stop};
+use crate::tool;
 
 /// libFuzzer is C++.
 const COMPILER: Package = Package { name: "g++", file: "/usr/bin/c++" };
@@ -13,7 +14,7 @@ const COMPILER: Package = Package { name: "g++", file: "/usr/bin/c++" };
 /// The step: so many seconds for each target.
 pub(crate) fn run(place: &Workplace, seconds: u32) -> StepResult {
     find_nightly(place)?;
-    find_cargo_fuzz(place)?;
+    tool::find(place, "cargo-fuzz", None)?;
     if !succeeds(Command::new("c++").arg("--version")) {
         setup::install(place, &[COMPILER])?;
     }
@@ -84,18 +85,4 @@ fn find_nightly(place: &Workplace) -> Result<(), Stop> {
             install.join(" ")
         ))),
     }
-}
-
-fn find_cargo_fuzz(place: &Workplace) -> Result<(), Stop> {
-    if succeeds(&mut cargo_fuzz("--version")) {
-        return Ok(());
-    }
-    let install = ["install", "cargo-fuzz", "--locked"];
-    place.run(other_toolchain("cargo").args(install)).map_err(|_| {
-        Stop::Skipped(format!(
-            "fuzzing takes cargo-fuzz, and it cannot be installed (see {}); run: cargo {}",
-            place.log().display(),
-            install.join(" ")
-        ))
-    })
 }

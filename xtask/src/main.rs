@@ -11,6 +11,7 @@ mod samples;
 mod setup;
 mod step;
 mod test;
+mod tool;
 mod wasm;
 
 use std::process::ExitCode;

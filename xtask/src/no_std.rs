@@ -1,5 +1,6 @@
 //! The proof that `core` needs neither std nor an allocator: `tests/no-std`,
-//! built for wasm32, imports nothing and never grows its memory.
+//! built for wasm32, imports nothing and never grows its memory. And that
+//! `devices`, which has an allocator, needs no operating system.
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use wasmparser::{BinaryReaderError, KnownCustom, Name, Operator, Parser, Payload
 
 use crate::command::Workplace;
 use crate::step::{StepResult, Stop};
-use crate::wasm::Toolchain;
+use crate::wasm::{TARGET, Toolchain};
 
 /// What the crate exports.
 const ENTRY: &str = "igvm_digest";
@@ -24,6 +25,7 @@ pub(crate) fn run(place: &Workplace) -> StepResult {
             .args(["--release", "--manifest-path"])
             .arg(place.root.join("tests/no-std/Cargo.toml")),
     )?;
+    place.run(toolchain.build(place).args(["--package", "igvm-devices"]))?;
     let path = toolchain.release_dir(place).join("igvm_no_std.wasm");
     let bytes = fs::read(&path)
         .map_err(|error| Stop::Failed(format!("{} cannot be read: {error}", path.display())))?;
@@ -31,7 +33,8 @@ pub(crate) fn run(place: &Workplace) -> StepResult {
         .map_err(|error| Stop::Failed(format!("{} is not a module: {error}", path.display())))?;
     match module.objections() {
         objections if objections.is_empty() => Ok(format!(
-            "{} bytes, {} functions, no imports, no allocator; built by the {} toolchain",
+            "{} bytes, {} functions, no imports, no allocator; devices builds for {TARGET}; both by the \
+             {} toolchain",
             bytes.len(),
             module.functions.len(),
             toolchain.name()

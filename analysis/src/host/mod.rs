@@ -11,9 +11,14 @@ use igvm_core::defs::{
 use igvm_core::load::{Host, Relocation, RequiredMemoryPolicy};
 use igvm_core::span::Span;
 
-/// RAM below 4 GiB ends here at the latest: the gigabyte above belongs to
-/// devices and firmware.
-pub const LOW_RAM_END: u64 = 3 << 30;
+/// RAM of less than this lies below 4 GiB as a whole. The addresses from here on
+/// belong to devices and firmware in any machine; on a q35, configuration space
+/// is mapped first.
+pub const LOW_RAM_LIMIT: u64 = 0xb000_0000;
+
+/// Where RAM of [`LOW_RAM_LIMIT`] or more ends below 4 GiB: a power of two, so
+/// that few memory type ranges describe it. Devices get no address below it.
+pub const LOW_RAM_END: u64 = 0x8000_0000;
 
 /// Where RAM goes on above the devices.
 pub const HIGH_RAM_START: u64 = 4 << 30;
@@ -23,6 +28,10 @@ const LOW_MMIO_END: u64 = 0xfec0_0000;
 
 /// Device memory above all RAM that fits below it.
 const HIGH_MMIO: Span = Span::new(1 << 40, 64 << 30);
+
+/// Device memory of every machine, whatever RAM it has. A machine with less RAM
+/// below 4 GiB has more: see MMIO_RANGES of [`HostTables::host`].
+pub const DEVICE_MEMORY: [Span; 2] = [Span::between(LOW_RAM_LIMIT, LOW_MMIO_END), HIGH_MMIO];
 
 /// More processors than the tables of this crate can name.
 pub const PROCESSORS_MAX: u32 = 4096;
@@ -169,9 +178,9 @@ fn validate(description: &HostDescription) -> Result<(), HostError> {
     }
 }
 
-/// RAM from 0 up, around the hole below 4 GiB.
+/// RAM from 0 up, around the hole below 4 GiB, as QEMU's q35 has it.
 fn ram(memory: u64) -> Vec<Span> {
-    let low = memory.min(LOW_RAM_END);
+    let low = if memory < LOW_RAM_LIMIT { memory } else { LOW_RAM_END };
     let high = memory - low;
     let mut ram = vec![Span::new(0, low)];
     if high > 0 {

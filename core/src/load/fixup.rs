@@ -13,16 +13,11 @@ use igvm_defs::PAGE_SIZE_4K;
 use super::problem::FixupFailure;
 use super::region::{Region, Regions};
 use crate::span::Span;
+use crate::x86::bits::{ADDRESS_51_12 as ADDRESS, page_entry};
 
 /// A page table that was changed.
 pub type FixupPage = [u8; PAGE_SIZE_4K as usize];
 
-/// Bits 51:12 of an entry: the address (SDM volume 3, "4-Level Paging").
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-const PRESENT: u64 = 1 << 0;
-const WRITABLE: u64 = 1 << 1;
-const ACCESSED: u64 = 1 << 5;
-const PAGE_SIZE: u64 = 1 << 7;
 const ENTRIES: usize = 512;
 /// Levels below the root: PML4 is 3, the table of 4 KiB pages 0.
 const ROOT_LEVEL: u32 = 3;
@@ -92,10 +87,10 @@ impl<O: Originals> Fixup<'_, O> {
             let at = entry_address(step.table, entry);
             budget = budget.checked_sub(1).ok_or((linear, FixupFailure::TooEntangled))?;
             let value = self.originals.entry(at).ok_or((linear, FixupFailure::Unreadable))?;
-            if value & PRESENT == 0 {
+            if value & page_entry::P == 0 {
                 continue;
             }
-            let is_leaf = level == 0 || (level < ROOT_LEVEL && value & PAGE_SIZE != 0);
+            let is_leaf = level == 0 || (level < ROOT_LEVEL && value & page_entry::PS != 0);
             visit(self, &Found { at, value, linear, level, is_leaf })?;
             let next = value & ADDRESS;
             if !is_leaf && self.page_of(next).is_some() {
@@ -141,11 +136,14 @@ impl<O: Originals> Fixup<'_, O> {
         while level > found.level {
             let at = entry_address(table, index(linear, level));
             let mut entry = self.get(at).ok_or(fail(FixupFailure::StorageFull))?;
-            if entry & PRESENT == 0 {
+            if entry & page_entry::P == 0 {
                 let fresh = self.new_table().map_err(fail)?;
-                entry = self.region.moved(fresh) & ADDRESS | PRESENT | WRITABLE | ACCESSED;
+                entry = self.region.moved(fresh) & ADDRESS
+                    | page_entry::P
+                    | page_entry::RW
+                    | page_entry::A;
                 self.set(at, entry).ok_or(fail(FixupFailure::StorageFull))?;
-            } else if level < ROOT_LEVEL && entry & PAGE_SIZE != 0 {
+            } else if level < ROOT_LEVEL && entry & page_entry::PS != 0 {
                 return Err(fail(FixupFailure::Occupied));
             }
             // The copies hold new addresses; pages are found by the old ones.
@@ -156,7 +154,7 @@ impl<O: Originals> Fixup<'_, O> {
         let at = entry_address(table, index(linear, level));
         match self.get(at) {
             None => Err(fail(FixupFailure::Occupied)),
-            Some(entry) if entry & PRESENT != 0 && entry != value => {
+            Some(entry) if entry & page_entry::P != 0 && entry != value => {
                 Err(fail(FixupFailure::Occupied))
             }
             Some(_) => self.set(at, value).ok_or(fail(FixupFailure::StorageFull)),

@@ -4,7 +4,7 @@
 //! that the caller lends, stores equal data once, and emits the finished file:
 //! offsets, sizes, padding and CRC-32 filled in. With the feature `alloc`,
 //! `FileBuilder` is the same with storage that grows, and `wrap` turns a
-//! firmware image into a file.
+//! firmware image or a Linux kernel into a file.
 //!
 //! The layout written is the plain one: fixed header, variable headers, file
 //! data, without gaps. It may describe nonsense, since files that are wrong on

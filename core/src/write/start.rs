@@ -10,6 +10,8 @@
 use igvm_defs::IgvmNativeVpContextX64;
 use zerocopy::FromZeros;
 
+use crate::x86::bits::{cr0, cr4, efer, page_entry, rflags};
+
 /// The descriptors behind the selectors below: null, flat 32-bit code, flat
 /// data, 64-bit code; all present, of ring 0 and accessed.
 pub const FLAT_GDT: [u64; 4] =
@@ -22,19 +24,10 @@ pub const DATA: u16 = 0x10;
 /// Selector of the 64-bit code segment of [`FLAT_GDT`].
 pub const CODE64: u16 = 0x18;
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_ET: u64 = 1 << 4;
-const CR0_NE: u64 = 1 << 5;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
-const EFER_LME: u64 = 1 << 8;
-const EFER_LMA: u64 = 1 << 10;
-const RFLAGS_FIXED: u64 = 1 << 1;
-
 /// Page-table entry: present and writable.
-const TABLE_ENTRY: u64 = 0x3;
+const TABLE_ENTRY: u64 = page_entry::P | page_entry::RW;
 /// Page-directory entry: present, writable, a 2 MiB page.
-const PAGE_ENTRY_2M: u64 = 0x83;
+const PAGE_ENTRY_2M: u64 = TABLE_ENTRY | page_entry::PS;
 
 /// Real mode. CS, DS, ES, FS, GS and SS start at `segment * 16`.
 pub fn real16(segment: u16, ip: u16, sp: u16) -> IgvmNativeVpContextX64 {
@@ -42,7 +35,7 @@ pub fn real16(segment: u16, ip: u16, sp: u16) -> IgvmNativeVpContextX64 {
     IgvmNativeVpContextX64 {
         rip: ip.into(),
         rsp: sp.into(),
-        rflags: RFLAGS_FIXED,
+        rflags: rflags::FIXED,
         // The interrupt vectors, where reset leaves them.
         idtr_limit: 0x3ff,
         code_selector: segment,
@@ -54,7 +47,7 @@ pub fn real16(segment: u16, ip: u16, sp: u16) -> IgvmNativeVpContextX64 {
         data_base: base,
         data_limit: 0xffff,
         gs_base: base.into(),
-        cr0: CR0_ET,
+        cr0: cr0::ET,
         ..IgvmNativeVpContextX64::new_zeroed()
     }
 }
@@ -65,7 +58,7 @@ pub fn protected32(rip: u32, rsp: u32, gdt: u32) -> IgvmNativeVpContextX64 {
     IgvmNativeVpContextX64 {
         rip: rip.into(),
         rsp: rsp.into(),
-        rflags: RFLAGS_FIXED,
+        rflags: rflags::FIXED,
         gdtr_base: gdt.into(),
         gdtr_limit: (size_of_val(&FLAT_GDT) as u16).saturating_sub(1),
         code_selector: CODE32,
@@ -74,7 +67,7 @@ pub fn protected32(rip: u32, rsp: u32, gdt: u32) -> IgvmNativeVpContextX64 {
         data_selector: DATA,
         data_attributes: 0xc093,
         data_limit: u32::MAX,
-        cr0: CR0_PE | CR0_ET | CR0_NE,
+        cr0: cr0::PE | cr0::ET | cr0::NE,
         ..IgvmNativeVpContextX64::new_zeroed()
     }
 }
@@ -84,10 +77,10 @@ pub fn protected32(rip: u32, rsp: u32, gdt: u32) -> IgvmNativeVpContextX64 {
 pub fn compat32(rip: u32, rsp: u32, gdt: u32, cr3: u64) -> IgvmNativeVpContextX64 {
     let flat = protected32(rip, rsp, gdt);
     IgvmNativeVpContextX64 {
-        cr0: flat.cr0 | CR0_PG,
+        cr0: flat.cr0 | cr0::PG,
         cr3,
-        cr4: CR4_PAE,
-        efer: EFER_LME | EFER_LMA,
+        cr4: cr4::PAE,
+        efer: efer::LME | efer::LMA,
         ..flat
     }
 }

@@ -16,7 +16,8 @@ use super::arguments::{MachineArguments, seconds};
 /// Boot the machine on KVM (Linux on x86-64).
 ///
 /// Exit codes: 0 the guest ended by itself or --until was seen, 2 bad usage or
-/// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used.
+/// file, 3 timeout, 4 the guest failed, 5 KVM is missing or may not be used, 6
+/// the sandbox stopped this program, 128 and a signal's number.
 #[derive(Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["file", "sample"])))]
 #[command(after_help = "Examples:
@@ -45,16 +46,43 @@ pub(crate) struct Boot {
     /// Reset the machine each time this many seconds have passed.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     reset_every: Option<Duration>,
+    /// Run the guest without confining this process: no system call is refused.
+    #[arg(long)]
+    no_sandbox: bool,
     /// Where the serial port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "stdio")]
     serial: PathBuf,
     /// Where the debug port's output goes: stdio, none or a file.
     #[arg(long, value_name = "stdio|none|PATH", default_value = "none")]
     debugcon: PathBuf,
+    /// A disk: a file or block device, read-only unless `,rw` follows.
+    #[arg(long, value_name = "PATH[,rw]", value_parser = disk)]
+    disk: Option<DiskArgument>,
     #[command(flatten)]
     inside: inside::Inside,
     #[command(flatten)]
     machine: MachineArguments,
+}
+
+/// The image of a disk, and whether the guest may write it.
+#[derive(Clone)]
+struct DiskArgument {
+    path: PathBuf,
+    writable: bool,
+}
+
+/// `PATH`, `PATH,rw` or `PATH,ro`, which is the same as `PATH` unless that ends
+/// in one of the two itself.
+fn disk(text: &str) -> Result<DiskArgument, String> {
+    let (path, writable) = match text.rsplit_once(',') {
+        Some((path, "rw")) => (path, true),
+        Some((path, "ro")) => (path, false),
+        _ => (text, false),
+    };
+    match path {
+        "" => Err("give a file or a block device: disk.img or disk.img,rw".to_owned()),
+        path => Ok(DiskArgument { path: path.into(), writable }),
+    }
 }
 
 /// What follows something that could go on by a reset.
@@ -99,6 +127,7 @@ impl Boot {
 mod on_kvm {
     use std::fs::File;
     use std::path::Path;
+    use std::sync::Arc;
 
     use igvm_analysis::loaded::Problems;
     use igvm_analysis::report::FindingsReport;
@@ -107,14 +136,22 @@ mod on_kvm {
     use igvm_core::load;
     use igvm_core::platform::platform_name;
     use igvm_core::wire::kind_name;
-    use igvm_devices::Description;
+    use igvm_devices::Disk;
     use kvm_runner::console::{Console, Destination};
+    use kvm_runner::describe::description;
+    use kvm_runner::disk::DiskFile;
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
-    use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Stop};
+    use kvm_runner::kvm::{Host, Machine, Stop};
+    use kvm_runner::sandbox;
     use kvm_runner::session::{OnFailure, Session, Settings};
+    use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
 
-    use super::{Boot, Document, ExitCode, Failure, Then};
+    use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
+
+    /// What `--no-sandbox` gives up.
+    const UNCONFINED: &str = "without the sandbox, a guest that finds a mistake in a device can \
+                              read and write all that you can, start programs and use the network";
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -164,6 +201,10 @@ mod on_kvm {
 
         fn start(&self, image: &LoadedImage<'_>, host: &load::Host<'_>) -> Result<Stop, BootError> {
             self.inside.check(&self.serial, &self.debugcon)?;
+            let disk = match &self.disk {
+                Some(disk) => Some(open_disk(disk)?),
+                None => None,
+            };
             let mut machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
             // And both are opened before what they hold is lost.
@@ -173,16 +214,46 @@ mod on_kvm {
                 destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
-            let description = Description {
-                ram: host.ram.to_vec(),
-                reserved: vec![RESERVED_BY_KVM],
-                processors: host.processors,
-            };
-            let mut inside = self.inside.prepare(&mut machine)?;
-            let mut session = Session::new(machine, image, &description, console, self.settings())?;
-            let report = inside.run(&mut session)?;
+            let mut inside = self.inside.prepare(&mut machine, &console)?;
+            let description = description(host);
+            let mut session =
+                Session::new(machine, image, &description, console, disk, self.settings())?;
+            let terminal = self.attend(&session, &inside.folders())?;
+            let report = inside.run(&mut session);
+            drop(terminal);
+            let report = report?;
             inside.report(&session.machine, &report)?;
             Ok(report.stop)
+        }
+
+        /// Lets people in: by signals and, where the serial port is at standard
+        /// input and output, by keys.
+        fn attend(
+            &self,
+            session: &Session<'_>,
+            folders: &[&Path],
+        ) -> Result<Option<RawTerminal>, BootError> {
+            let control = &session.around.control;
+            let types = self.serial.to_str() == Some("stdio");
+            // The terminal first: that takes a process with a single thread.
+            let terminal = match types {
+                true => RawTerminal::take().map_err(BootError::system("take the terminal"))?,
+                false => None,
+            };
+            if terminal.is_some() {
+                eprintln!("kvm-runner: {HELP}");
+            }
+            match self.no_sandbox {
+                true => eprintln!("kvm-runner: warning: {UNCONFINED}"),
+                false => sandbox::confine(folders).map_err(BootError::Sandbox)?,
+            }
+            listen(control.clone()).map_err(BootError::system("listen to signals"))?;
+            if types {
+                let devices = Arc::clone(&session.around.devices);
+                Typist::start(devices, control.clone())
+                    .map_err(BootError::system("read what is typed"))?;
+            }
+            Ok(terminal)
         }
     }
 
@@ -241,6 +312,11 @@ mod on_kvm {
             more => format!(" (and {more} more; `check` lists them)"),
         };
         Failure::usage(format!("{place}{}{more}", first.kind))
+    }
+
+    fn open_disk(argument: &DiskArgument) -> Result<Box<dyn Disk>, BootError> {
+        let disk = DiskFile::open(&argument.path, argument.writable);
+        disk.map(|disk| Box::new(disk) as _).map_err(|error| BootError::Image(error.to_string()))
     }
 
     /// The file that a path names, as it is; `None` for `stdio` and `none`.

@@ -1,6 +1,7 @@
 //! The machine as the debugger moves it.
 
 use std::collections::BTreeMap;
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
@@ -31,6 +32,8 @@ pub(super) struct Resumption {
 /// A session under a debugger.
 pub(super) struct Debugger<'s, 'i> {
     pub(super) session: &'s mut Session<'i>,
+    /// See [`Server`](super::Server).
+    wake: &'s (PipeReader, PipeWriter),
     pub(super) breakpoints: Breakpoints,
     pub(super) resumption: Resumption,
     /// The processor that stopped last, by whose page tables breakpoints are
@@ -56,10 +59,11 @@ pub(super) enum Next {
 }
 
 impl<'s, 'i> Debugger<'s, 'i> {
-    pub(super) fn new(session: &'s mut Session<'i>) -> Self {
+    pub(super) fn new(session: &'s mut Session<'i>, wake: &'s (PipeReader, PipeWriter)) -> Self {
         let interprets = session.machine.interprets();
         Self {
             session,
+            wake,
             interprets,
             breakpoints: Breakpoints::default(),
             resumption: Resumption::default(),
@@ -113,23 +117,24 @@ impl<'s, 'i> Debugger<'s, 'i> {
         self.session.machine.debug = self.breakpoints.debug(all);
         let memory = self.session.machine.memory().clone();
         let patches = all.then(|| self.breakpoints.patch(&memory, self.trap()));
-        let (over, running) = std::io::pipe().map_err(|source| BootError::Kvm {
-            what: "have a pipe to watch the debugger",
-            source,
-        })?;
+        let (mut awake, mut wake) = (&self.wake.0, &self.wake.1);
         let control = self.session.around.control.clone();
-        let paused = thread::scope(|scope| {
+        let (paused, woken) = thread::scope(|scope| {
             scope.spawn(|| {
-                while let Ok(false) = link::wait(&[debugger.as_fd(), over.as_fd()], None) {}
-                if link::wait(&[debugger.as_fd()], Some(Duration::ZERO)).unwrap_or(true) {
+                let (debugger, awake) = (debugger.as_fd(), awake.as_fd());
+                let read = libc::POLLIN;
+                while let Ok(false) = link::wait(&[debugger, awake], read, None) {}
+                if link::wait(&[debugger], read, Some(Duration::ZERO)).unwrap_or(true) {
                     control.request(Request::Attention);
                 }
             });
             let paused = self.session.resume(pace);
-            drop(running);
-            paused
+            (paused, wake.write_all(&[0]))
         });
         drop(patches);
+        woken
+            .and_then(|()| awake.read_exact(&mut [0]))
+            .map_err(BootError::system("wake the thread that listens to the debugger"))?;
         paused
     }
 

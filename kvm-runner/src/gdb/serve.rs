@@ -46,7 +46,7 @@ pub fn run(
             Ok(link) => link,
             Err(paused) => return Ok(session.end(paused)),
         };
-        let mut debugger = Debugger::new(session);
+        let mut debugger = Debugger::new(session, &server.wake);
         let parting = converse(&mut debugger, link, &mut show)?;
         debugger.leave();
         match parting {
@@ -70,10 +70,9 @@ fn accept(
     show: &mut impl FnMut(&Report),
 ) -> Result<Result<Link, Paused>, BootError> {
     loop {
-        let link = server.accept(GLANCE).map_err(|source| BootError::Kvm {
-            what: "have a connection for the debugger",
-            source,
-        })?;
+        let link = server
+            .accept(GLANCE)
+            .map_err(BootError::system("have a connection for the debugger"))?;
         if let Some(link) = link {
             return Ok(Ok(link));
         }
@@ -90,8 +89,8 @@ fn meanwhile(
 ) -> Result<Option<Paused>, BootError> {
     let asked = session.around.control.asked();
     match asked {
-        Some(Request::Quit) => {
-            return Ok(Some(Paused { stop: Stop::Requested(Request::Quit), vp_index: 0 }));
+        Some(end @ (Request::Quit | Request::End { .. })) => {
+            return Ok(Some(Paused { stop: Stop::Requested(end), vp_index: 0 }));
         }
         Some(Request::Reset) => session.reset()?,
         Some(Request::Show) => {
@@ -183,11 +182,11 @@ fn conversation(
                 let next = paused.clone().map(|paused| debugger.after(paused, &mut *show));
                 match (next.transpose()?, paused) {
                     (Some(Next::Tell(reason)), Some(paused)) => {
-                        tell_why(gdb.borrow_conn(), &paused.stop, reason)?;
+                        tell_why(gdb.borrow_conn(), &paused.stop, reason);
                         gdb.report_stop(debugger, reason)?
                     }
                     (Some(Next::End(reason)), Some(paused)) => {
-                        tell_why(gdb.borrow_conn(), &paused.stop, reason)?;
+                        tell_why(gdb.borrow_conn(), &paused.stop, reason);
                         *over = Some(paused);
                         gdb.report_stop(debugger, reason)?
                     }
@@ -219,12 +218,10 @@ fn conversation(
 }
 
 /// Tells the debugger's user what a signal alone does not.
-fn tell_why(link: &mut Link, stop: &Stop, reason: MultiThreadStopReason<u64>) -> io::Result<()> {
+fn tell_why(link: &mut Link, stop: &Stop, reason: MultiThreadStopReason<u64>) {
     let is_signal = matches!(reason, MultiThreadStopReason::SignalWithThread { .. });
     let is_breakpoint = matches!(stop, Stop::Breakpoint(_) | Stop::SoftwareBreakpoint);
-    match stop {
-        Stop::Stepped => Ok(()),
-        _ if is_breakpoint && !is_signal => Ok(()),
-        stop => link.say(&format!("kvm-runner: {stop}\n")),
+    if *stop != Stop::Stepped && (is_signal || !is_breakpoint) {
+        link.say(&format!("kvm-runner: {stop}\n"));
     }
 }

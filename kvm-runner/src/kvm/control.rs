@@ -13,6 +13,11 @@ use super::Stop;
 pub enum Request {
     /// Leave: the run ends.
     Quit,
+    /// A signal came whose meaning is the end.
+    End {
+        /// Its number.
+        signal: i32,
+    },
     /// Reset the machine.
     Reset,
     /// Say where the processors are, and run on.
@@ -50,6 +55,13 @@ pub(super) enum Cause {
     Emulation {
         code: Vec<u8>,
     },
+}
+
+impl Cause {
+    /// Whether somebody wants the run to end.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self, Self::Stop(Stop::Requested(Request::Quit | Request::End { .. })))
+    }
 }
 
 /// Locks whatever happened to its last holder: that thread's panic is passed on
@@ -115,11 +127,8 @@ impl Control {
     /// Whether nobody waits for text any more that cannot be written: the time
     /// is up, or the run is to end.
     pub(super) fn is_over(&self, deadline: Option<Instant>) -> bool {
-        let quit = |(_, cause): &(u32, Cause)| {
-            matches!(cause, Cause::Stop(Stop::Requested(Request::Quit)))
-        };
         deadline.is_some_and(|deadline| deadline <= Instant::now())
-            || lock(&self.0.inner).causes.iter().any(quit)
+            || lock(&self.0.inner).causes.iter().any(|(_, cause)| cause.is_end())
     }
 
     /// The next thing that somebody outside asks for, taken: for whoever keeps

@@ -17,6 +17,7 @@ mod debug;
 mod exit;
 mod host;
 mod instruction;
+mod interrupt;
 mod recent;
 mod regs;
 mod report;

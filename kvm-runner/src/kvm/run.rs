@@ -21,8 +21,8 @@ use super::debug::Event;
 use super::exit::{self, Exit};
 use super::stop::Emulation;
 use super::{
-    Access, Control, Debug, Instruction, Machine, Place, Processor, Recent, Request, Stop,
-    Translation, Watch, vcpu,
+    Access, Control, Debug, Instruction, Machine, Place, Processor, Recent, Stop, Translation,
+    Watch, vcpu,
 };
 use crate::console::{Console, Source};
 use crate::guest::BootError;
@@ -163,7 +163,7 @@ impl Machine {
         }
         let threadless = processors.iter().any(|processor| matches!(processor, Err(Err(_))));
         let cause = around.control.wait(if threadless { Some(started) } else { deadline });
-        let quit = matches!(cause, Some((_, Cause::Stop(Stop::Requested(Request::Quit)))));
+        let quit = cause.as_ref().is_some_and(|(_, cause)| cause.is_end());
         let over = || around.console.interrupt(quit || around.control.is_over(deadline));
         for processor in processors {
             match processor {

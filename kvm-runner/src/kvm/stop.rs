@@ -102,9 +102,12 @@ pub enum Emulation {
 
 impl Stop {
     /// The exit code: 0 the guest ended by itself or what was asked for came,
-    /// 2 the output failed, 3 timeout, 4 the guest failed.
+    /// 2 the output failed, 3 timeout, 4 the guest failed, 128 and
+    /// the signal's number where one ended it.
     pub const fn exit_code(&self) -> u8 {
         match self {
+            // As a shell says it of a program that a signal ended.
+            Self::Requested(Request::End { signal }) => 128 | *signal as u8,
             Self::Ended(_)
             | Self::Until(_)
             | Self::Requested(_)
@@ -144,6 +147,9 @@ impl fmt::Display for Stop {
                  never wake",
                 after.as_secs_f64()
             ),
+            Self::Requested(Request::End { signal }) => {
+                write!(f, "signal {signal} asked it to stop")
+            }
             Self::Requested(Request::Quit) => f.write_str("it was asked to stop"),
             Self::Requested(Request::Reset) => f.write_str("a reset was asked for"),
             Self::Requested(Request::Show) => f.write_str("its state was asked for"),

@@ -33,7 +33,7 @@ const PAGE: u64 = 0x1000;
 pub struct Machine {
     // Dropped in this order: nothing may run when the memory goes.
     pub(super) processors: Vec<VcpuFd>,
-    fd: VmFd,
+    pub(super) fd: Arc<VmFd>,
     pub(super) memory: GuestMemoryMmap,
     pub(super) host: Host,
     chips: Chips,
@@ -70,7 +70,7 @@ impl Machine {
         let chips = Chips::keep(&fd)?;
         let mut machine = Self {
             processors: Vec::new(),
-            fd,
+            fd: Arc::new(fd),
             memory,
             host,
             chips,

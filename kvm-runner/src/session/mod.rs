@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use igvm_devices::{COM1_IRQ, Description, Devices, Ending, Wiring};
+use igvm_devices::{COM1_IRQ, Description, Devices, Disk, Ending, Wiring};
 
 use crate::clock::HostClock;
 use crate::console::{Console, Source};
@@ -68,12 +68,15 @@ impl<'a> Session<'a> {
         image: &'a dyn Image,
         description: &Description,
         console: Console,
+        disk: Option<Box<dyn Disk>>,
         settings: Settings,
     ) -> Result<Self, BootError> {
         let wiring = Wiring {
             serial: console.writer(Source::Serial),
             debug: console.writer(Source::Debug),
             serial_line: machine.interrupt_line(COM1_IRQ)?,
+            pci_interrupts: machine.pci_interrupts(),
+            disk,
             clock: Box::new(HostClock::new()),
         };
         let devices = Arc::new(Mutex::new(Devices::new(description, wiring)));

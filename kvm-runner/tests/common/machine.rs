@@ -4,12 +4,15 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use igvm_analysis::host::{HostDescription, HostTables};
+use igvm_core::load;
 use igvm_core::span::Span;
 use igvm_core::x86::{RegisterFile, Segment};
-use igvm_devices::Description;
+use igvm_devices::Disk;
 use kvm_runner::console::{Console, Destination};
+use kvm_runner::describe::description;
 use kvm_runner::guest::{BootError, Image};
-use kvm_runner::kvm::{Host, Machine, RESERVED_BY_KVM, Report};
+use kvm_runner::kvm::{Host, Machine, Report};
 use kvm_runner::session::{OnFailure, Session, Settings};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -155,15 +158,14 @@ pub fn run(
         Destination::Writer(Box::new(debug.clone())),
         run.until,
     );
-    let description = Description {
-        ram: ram.to_vec(),
-        reserved: vec![RESERVED_BY_KVM],
-        processors: run.processors,
-    };
+    let host_description =
+        HostDescription { processors: run.processors, ..HostDescription::default() };
+    let tables = HostTables::new(host_description).unwrap();
+    let description = description(&load::Host { ram, ..tables.host() });
     let machine = Machine::new(host, image, run.processors)?;
     let settings =
         Settings { limit: Some(run.limit), on_reset: OnFailure::Stop, ..Settings::default() };
-    let mut session = Session::new(machine, image, &description, console, settings)?;
+    let mut session = Session::new(machine, image, &description, console, run.disk, settings)?;
     let report = session.run(|_| {})?;
     let machine = session.machine;
     Ok(Outcome { report, serial: serial.text(), debug: debug.text(), machine })
@@ -174,11 +176,12 @@ pub struct Run<'a> {
     pub processors: u32,
     pub until: Option<&'a str>,
     pub limit: Duration,
+    pub disk: Option<Box<dyn Disk>>,
 }
 
 impl Default for Run<'_> {
     fn default() -> Self {
-        Self { processors: 1, until: None, limit: PATIENCE }
+        Self { processors: 1, until: None, limit: PATIENCE, disk: None }
     }
 }
 

@@ -49,8 +49,14 @@ pub fn packaged(path: &'static str, package: &str) -> Option<&'static Path> {
     if path.exists() {
         return Some(path);
     }
-    let reason = format!("there is no {} (Debian package {package})", path.display());
+    missing(path.display(), package);
+    None
+}
+
+/// Something of a Debian package is missing: a skip. With `REQUIRE_PACKAGES=1`
+/// a failure.
+pub fn missing(what: impl Display, package: &str) {
+    let reason = format!("there is no {what} (Debian package {package})");
     assert!(!is_set("REQUIRE_PACKAGES"), "REQUIRE_PACKAGES is set, and {reason}");
     skip(reason);
-    None
 }

@@ -10,7 +10,9 @@ use igvm_core::defs::IgvmPlatformType;
 use igvm_core::file::IgvmFile;
 use igvm_core::load::{Host, Space};
 use igvm_core::span::Span;
+use igvm_core::write::wrap::linux::{Linux, linux};
 use igvm_core::write::wrap::{Entry, firmware};
+use igvm_samples::bzimage;
 
 /// Image and the package it comes from.
 const IMAGES: [(&str, &str); 6] = [
@@ -35,6 +37,18 @@ fn wrapped_firmware_is_read_the_same() {
             assert_eq!(compare(&bytes), Outcome::Same, "{path} {entry:?}");
             assert_places(&image, &bytes);
         }
+    }
+}
+
+/// With parameter areas that have initial bytes, required memory, and a context
+/// of registers that no firmware needs.
+#[test]
+fn a_wrapped_kernel_is_read_the_same() {
+    let kernel = bzimage::image(&bzimage::header(), &[0xf4; 10_000]);
+    let initrd = Some(&[1; 9000][..]);
+    for (command_line, acpi) in [(&b""[..], &[][..]), (b"quiet", &[7; 5000])] {
+        let file = linux(&Linux { kernel: &kernel, initrd, command_line, acpi }).unwrap();
+        assert_eq!(compare(&file.bytes), Outcome::Same);
     }
 }
 

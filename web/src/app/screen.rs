@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{App, Update};
 use crate::model::changes::Changes;
-use crate::model::focus::Pane;
+use crate::model::focus::{Pane, Subject};
 use crate::model::window::{List, ROW};
 use crate::view::{self, View};
 
@@ -13,7 +13,11 @@ impl App {
     pub(super) fn scroll(&mut self, bar: u64, height: u64) -> Update {
         let list = self.list().unwrap_or(List::new(0, ROW));
         let scroll = self.viewport.scrolled(&list, bar, height);
-        self.update(scroll)
+        match self.view() {
+            // Nothing else depends on where the list stands.
+            Some(view) => self.changed(rows(view).into_iter().collect(), scroll),
+            None => self.update(scroll),
+        }
     }
 
     /// Scrolls a list so that what is selected is seen.
@@ -86,23 +90,16 @@ impl App {
                 ..Update::default()
             };
         };
-        let regions = regions(view);
-        let title = format!(
-            "{} · {} · IGVM playground",
-            view.document.subject.name(),
-            self.focus.pane.title()
-        );
-        self.changed(regions, scroll, title)
+        let mut regions = around(view);
+        regions.extend(rows(view));
+        self.changed(regions, scroll)
     }
 
-    fn changed(
-        &mut self,
-        regions: Vec<(&'static str, Markup)>,
-        scroll: Option<u64>,
-        title: String,
-    ) -> Update {
+    /// What of these regions the page does not have yet.
+    fn changed(&mut self, regions: Vec<Region>, scroll: Option<u64>) -> Update {
+        let name = self.focus.subject.as_ref().map_or("", Subject::name);
         let mut update = Update {
-            title,
+            title: format!("{name} · {} · IGVM playground", self.focus.pane.title()),
             scroll,
             open: true,
             pane: self.focus.pane.name(),
@@ -129,35 +126,30 @@ impl App {
     }
 }
 
+/// A region by name, and what stands in it.
+type Region = (&'static str, Markup);
+
 /// Regions that are not inside the pane.
 const OUTER: [&str; 5] = ["bar", "tabs", "map", "inspector", "pane"];
 
-/// Everything on the screen, outer regions before those inside them.
-fn regions(view: View<'_>) -> Vec<(&'static str, Markup)> {
+/// Everything on the screen but the rows of a list, outer regions before those
+/// inside them.
+fn around(view: View<'_>) -> Vec<Region> {
     let map = html! {
         (view::vertical(view.picture, Some(view.focus), view.related.guest))
         (view::horizontal(view.picture, Some(view.focus), view.related.guest))
     };
-    let (pane, inside) = match view.focus.pane {
-        Pane::Overview => (view::overview(view), vec![]),
-        Pane::Headers => (view::headers(view), vec![("rows", view::header_rows(view))]),
-        Pane::Memory => (view::memory(view), vec![("rows", view::memory_rows(view))]),
-        Pane::Processors => (view::processors(view), vec![]),
-        Pane::Paging => (view::paging(view), vec![]),
-        Pane::Code => (view::code(view), vec![]),
-        Pane::Hex => (
-            view::hex(),
-            vec![
-                ("sides", view::hex_sides(view)),
-                ("ends", view::hex_ends(view)),
-                ("hits", view::hex_hits(view)),
-                ("rows", view::hex_rows(view)),
-                ("legend", view::hex_legend(view)),
-            ],
-        ),
-        Pane::Host => (view::host(view), vec![]),
-        Pane::Compare => (view::compare(view), vec![]),
-        Pane::Export => (view::export(view), vec![]),
+    let pane = match view.focus.pane {
+        Pane::Overview => view::overview(view),
+        Pane::Headers => view::headers(view),
+        Pane::Memory => view::memory(view),
+        Pane::Processors => view::processors(view),
+        Pane::Paging => view::paging(view),
+        Pane::Code => view::code(view),
+        Pane::Hex => view::hex(),
+        Pane::Host => view::host(view),
+        Pane::Compare => view::compare(view),
+        Pane::Export => view::export(view),
     };
     let mut regions = vec![
         ("bar", view::bar(view)),
@@ -166,6 +158,24 @@ fn regions(view: View<'_>) -> Vec<(&'static str, Markup)> {
         ("inspector", view::inspector(view)),
         ("pane", pane),
     ];
-    regions.extend(inside);
+    if view.focus.pane == Pane::Hex {
+        regions.extend([
+            ("sides", view::hex_sides(view)),
+            ("ends", view::hex_ends(view)),
+            ("hits", view::hex_hits(view)),
+            ("legend", view::hex_legend(view)),
+        ]);
+    }
     regions
+}
+
+/// The rows that are seen of the list, in a pane that has one.
+fn rows(view: View<'_>) -> Option<Region> {
+    let rows = match view.focus.pane {
+        Pane::Headers => view::header_rows(view),
+        Pane::Memory => view::memory_rows(view),
+        Pane::Hex => view::hex_rows(view),
+        _ => return None,
+    };
+    Some(("rows", rows))
 }

@@ -58,7 +58,7 @@ pub struct Comparison {
     stopped: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Bytes,
     Headers,
@@ -238,11 +238,6 @@ impl Comparison {
     /// The headers that differ, as far as is known.
     pub fn headers(&self) -> &HeadersReport {
         self.headers.report()
-    }
-
-    /// Whether all headers were looked at.
-    pub fn headers_are_done(&self) -> bool {
-        self.stage > Stage::Headers
     }
 
     /// The memory that differs, as far as is known.

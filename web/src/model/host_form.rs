@@ -8,6 +8,7 @@ use igvm_core::load::{Relocation, RequiredMemoryPolicy};
 use igvm_core::wire::{HeaderSection, Value};
 
 use super::document::Document;
+use super::machine::Loaded;
 
 /// Headers that are looked through for regions: they stand at the front.
 const HEADERS_MAX: usize = 1 << 16;
@@ -141,6 +142,32 @@ pub fn complaints(host: &HostDescription) -> Option<(&'static str, String)> {
         HostError::CommandLine(_) => "append",
     };
     Some((field, error.to_string()))
+}
+
+/// A sentence about regions that the host moves and the file does not have;
+/// `None` where it has them all.
+pub fn nothing_to_move(document: &Document, loaded: &Loaded) -> Option<String> {
+    let wanted = &loaded.host_description().relocations;
+    if wanted.is_empty() {
+        return None;
+    }
+    let machine = loaded.machine();
+    // A region that was refused is not the machine's.
+    let movable = movable(document, machine.compatibility_mask());
+    let is_there = |gpa| {
+        machine.regions().iter().any(|region| region.span.start == gpa)
+            || movable.iter().any(|region| region.gpa == gpa)
+    };
+    let mut absent = wanted.iter().filter(|wanted| !is_there(wanted.from));
+    let Relocation { from, to } = absent.next()?;
+    let more = match absent.count() {
+        0 => String::new(),
+        more => format!(" The same is true of {more} more."),
+    };
+    Some(format!(
+        "This host moves the region at {from:#x} to {to:#x}, but no region that can be moved begins \
+         there: what is there stays.{more}"
+    ))
 }
 
 /// The regions of a file that may be moved, for a platform with this

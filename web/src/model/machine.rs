@@ -6,9 +6,7 @@ use igvm_analysis::host::{HostDescription, HostError, HostTables};
 use igvm_analysis::loaded::KeptMachine;
 use igvm_analysis::report::{FindingsReport, ProcessorView, StateReport};
 use igvm_core::defs::{IgvmArchitecture, IgvmPlatformType};
-use igvm_core::load::{
-    Extent, GuestMemory, Host, LoadError, Machine, Processor, Space, default_platform,
-};
+use igvm_core::load::{Extent, GuestMemory, Host, LoadError, Machine, Space, default_platform};
 use igvm_core::x86::paging;
 use igvm_core::x86::{Mode, RegisterFile};
 
@@ -16,7 +14,7 @@ use super::blocks::Blocks;
 use super::document::Document;
 
 /// Every so many extents the address of one is kept, to find any by number.
-const STRIDE: usize = 1024;
+const STRIDE: u64 = 1024;
 
 /// What a document makes on a platform of a host.
 pub struct Loaded {
@@ -25,16 +23,51 @@ pub struct Loaded {
     /// The machine, as `kvm-runner state` has it, but for the extents: those
     /// are asked for when they are shown.
     pub state: StateReport,
-    /// The first instruction of the boot processor.
-    pub entry: Option<Entry>,
     /// How many extents wrote guest memory, and how many bytes.
     pub written: Written,
     /// Whether its processors are those that are computed: x86-64 ones.
     pub is_x64: bool,
+    /// The extents of guest memory by number.
+    pub guest: ExtentList,
+    /// Those of memory that must be there.
+    pub required: ExtentList,
+    /// Those of memory for reporting errors.
+    pub error_ranges: ExtentList,
     kept: KeptMachine,
     host: HostTables,
-    /// The start of every [`STRIDE`]th extent of guest memory.
+}
+
+/// The extents of an address space by number: counted once, for a list of
+/// them is drawn with every scroll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtentList {
+    space: Space,
+    len: u64,
+    /// The start of every [`STRIDE`]th.
     starts: Vec<u64>,
+}
+
+impl ExtentList {
+    fn new(machine: &Machine<'_>, space: Space) -> Self {
+        let mut list = Self { space, len: 0, starts: Vec::new() };
+        for extent in machine.image().extents(space) {
+            if list.len.is_multiple_of(STRIDE) {
+                list.starts.push(extent.span.start);
+            }
+            list.len += 1;
+        }
+        list
+    }
+
+    /// How many.
+    pub const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// What the file writes into guest memory.
@@ -46,23 +79,6 @@ pub struct Written {
     pub bytes: u64,
     /// Bytes below 4 GiB.
     pub low: u64,
-}
-
-/// Where a processor starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The mode.
-    pub mode: Mode,
-    /// Linear address of the first instruction.
-    pub linear: u64,
-    /// The guest physical address, or why it leads nowhere.
-    pub physical: Result<u64, String>,
-    /// What the page allows, `rwxs`; `None` without paging.
-    pub rights: Option<String>,
-    /// How linear addresses become physical ones.
-    pub paging: String,
-    /// Whether the file writes there.
-    pub written: bool,
 }
 
 /// Why there is no machine.
@@ -106,21 +122,19 @@ impl Loaded {
             KeptMachine::load(&document.file(), document.data(), platform, &host)
                 .map_err(NoMachine::Load)?;
         let machine = kept.machine();
-        let (mut written, mut starts) = (Written::default(), Vec::new());
-        for (at, extent) in machine.image().extents(Space::Guest).enumerate() {
+        let mut written = Written::default();
+        for extent in machine.image().extents(Space::Guest) {
             written.extents += 1;
             written.bytes += extent.span.len;
             written.low += extent.span.len * u64::from(extent.span.start < 4 << 30);
-            if at % STRIDE == 0 {
-                starts.push(extent.span.start);
-            }
         }
         Ok(Self {
             platform,
             state: StateReport::outline(machine, &host, &problems),
-            entry: entry(machine, document, &host),
             written,
-            starts,
+            guest: ExtentList::new(machine, Space::Guest),
+            required: ExtentList::new(machine, Space::Required),
+            error_ranges: ExtentList::new(machine, Space::ErrorRange),
             is_x64: document.file().fixed().architecture() == IgvmArchitecture::X64,
             kept,
             host: tables,
@@ -149,24 +163,19 @@ impl Loaded {
         all.iter().find(|processor| processor.vp_index == vp_index)
     }
 
-    /// The registers of the processor that starts first.
-    pub fn boot_registers(&self) -> Option<&RegisterFile> {
-        self.machine().boot_processor().map(|processor: &Processor| &processor.registers)
-    }
-
     /// The extents of an address space, by address.
     pub fn extents(&self, space: Space) -> impl Iterator<Item = &Extent> {
         self.machine().image().extents(space)
     }
 
-    /// The extents of guest memory from the `number`th.
-    pub fn extents_from(&self, number: u64) -> impl Iterator<Item = &Extent> {
-        let number = number as usize;
-        let start = self.starts.get(number / STRIDE).copied();
+    /// The extents of a list from the `number`th.
+    pub fn extents_from(&self, list: &ExtentList, number: u64) -> impl Iterator<Item = &Extent> {
+        let start = list.starts.get((number / STRIDE) as usize).copied();
+        let space = list.space;
         start
             .into_iter()
-            .flat_map(|start| self.machine().image().extents_from(Space::Guest, start))
-            .skip(number % STRIDE)
+            .flat_map(move |start| self.machine().image().extents_from(space, start))
+            .skip((number % STRIDE) as usize)
     }
 
     /// The extents of guest memory from the first that ends above `gpa`.
@@ -176,9 +185,10 @@ impl Loaded {
 
     /// The number of the first extent of guest memory that ends above `gpa`.
     pub fn extent_number(&self, gpa: u64) -> u64 {
-        let block = self.starts.partition_point(|start| *start <= gpa).saturating_sub(1);
-        let first = (block * STRIDE) as u64;
-        let before = self.extents_from(first).take_while(|extent| extent.span.end() <= gpa);
+        let block = self.guest.starts.partition_point(|start| *start <= gpa).saturating_sub(1);
+        let first = block as u64 * STRIDE;
+        let extents = self.extents_from(&self.guest, first);
+        let before = extents.take_while(|extent| extent.span.end() <= gpa);
         first + before.count() as u64
     }
 
@@ -224,24 +234,6 @@ impl Loaded {
     }
 }
 
-fn entry(machine: &Machine<'_>, document: &Document, host: &Host<'_>) -> Option<Entry> {
-    let registers = &machine.boot_processor()?.registers;
-    let mode = Mode::of(registers);
-    let linear = linear_entry(registers);
-    let walk = paging::walk(registers, &machine.memory(document.data(), host), linear);
-    let physical = walk.result.map(|found| found.physical).map_err(|fault| fault.to_string());
-    Some(Entry {
-        mode,
-        linear,
-        rights: walk.result.ok().filter(|_| !walk.entries.is_empty()).map(|t| t.rights.to_string()),
-        paging: walk.mode.to_string(),
-        written: physical
-            .as_ref()
-            .is_ok_and(|gpa| machine.image().extent_at(Space::Guest, *gpa).is_some()),
-        physical,
-    })
-}
-
 /// CS and the instruction pointer together; in 64-bit mode CS has no base, in
 /// the others the sum has 32 bits.
 pub fn linear_entry(registers: &RegisterFile) -> u64 {
@@ -275,10 +267,16 @@ mod tests {
                 Document::open(Subject::Sample(sample.name.into()), len, Box::new(bytes)).unwrap();
             let platform = first_platform(&document).unwrap();
             let loaded = Loaded::new(&document, platform, &HostDescription::default()).unwrap();
+            for list in [&loaded.guest, &loaded.required, &loaded.error_ranges] {
+                let all: Vec<&Extent> = loaded.extents(list.space).collect();
+                assert_eq!(list.len(), all.len() as u64, "{}", sample.name);
+                for (number, extent) in all.iter().enumerate().step_by(all.len() / 50 + 1) {
+                    assert_eq!(loaded.extents_from(list, number as u64).next(), Some(*extent));
+                }
+                assert_eq!(loaded.extents_from(list, list.len()).next(), None);
+            }
             let all: Vec<&Extent> = loaded.extents(Space::Guest).collect();
-            assert_eq!(loaded.written.extents, all.len() as u64, "{}", sample.name);
             for (number, extent) in all.iter().enumerate().step_by(all.len() / 50 + 1) {
-                assert_eq!(loaded.extents_from(number as u64).next(), Some(*extent));
                 assert_eq!(loaded.extent_number(extent.span.start), number as u64);
                 assert_eq!(loaded.extent_number(extent.span.end() - 1), number as u64);
             }

@@ -11,6 +11,7 @@ use igvm_core::span::Span;
 use super::document::Document;
 use super::filter::kinds;
 use super::hex::{DataMap, GuestRows};
+use super::host_form::nothing_to_move;
 use super::machine::{Loaded, NoMachine, findings, first_platform};
 use super::picture::Picture;
 
@@ -62,7 +63,8 @@ impl Opened {
     /// host. The same twice takes no time.
     ///
     /// # Errors
-    /// A sentence, when there is no such machine.
+    /// A sentence, when there is no such machine, or when it is not what the
+    /// host asks for: a region to move is not there.
     pub fn load(
         &mut self,
         platform: Option<IgvmPlatformType>,
@@ -93,8 +95,9 @@ impl Opened {
         match loaded {
             Ok(loaded) => {
                 self.picture = Picture::new(&loaded);
+                let complaint = nothing_to_move(&self.document, &loaded);
                 self.loaded = Some(loaded);
-                Ok(())
+                complaint.map_or(Ok(()), Err)
             }
             Err(error) => {
                 self.no_machine.clone_from(&error);

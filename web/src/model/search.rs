@@ -1,7 +1,6 @@
 //! Looking for bytes, in the file or in written guest memory, in steps.
 
 use igvm_core::load::{Extent, Source};
-use igvm_core::span::Span;
 
 use super::document::Document;
 use super::hex::Place;
@@ -279,18 +278,12 @@ pub fn around(hits: &[u64], at: Option<u64>) -> (Option<u64>, Option<u64>) {
     (before.checked_sub(1).map(|nth| hits[nth]), hits.get(behind).copied())
 }
 
-/// The range of a hit that holds an address.
-pub fn hit_at(search: &Search, at: u64) -> Option<Span> {
-    let nth = search.hits.partition_point(|hit| *hit <= at).checked_sub(1)?;
-    let span = Span::new(search.hits[nth], search.len());
-    span.contains(at).then_some(span)
-}
-
 #[cfg(test)]
 mod tests {
     use igvm_analysis::host::HostDescription;
     use igvm_core::data::FileData;
     use igvm_core::load::Space;
+    use igvm_core::span::Span;
     use proptest::prelude::*;
 
     use super::*;

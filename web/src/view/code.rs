@@ -54,12 +54,7 @@ impl Looked {
 
 /// The pane.
 pub fn code(view: View<'_>) -> Markup {
-    let vp_index = view.focus.vp_index();
-    let Some((loaded, registers)) =
-        view.loaded.and_then(|loaded| Some((loaded, loaded.registers(vp_index)?)))
-    else {
-        return no_processor(view, vp_index);
-    };
+    let Some((loaded, registers)) = view.processor() else { return no_processor(view) };
     loaded.with_memory(view.document, |memory| {
         let eyes = Eyes::new(registers, memory, view.focus.code_bits);
         let looked = Looked::at(view, registers, memory);

@@ -14,7 +14,7 @@ use super::parts::{by_host, count, header, hex};
 use super::told::told;
 use crate::model::changes::Changes;
 use crate::model::focus::Pane;
-use crate::model::host_form::{Movable, complaints, movable};
+use crate::model::host_form::{Movable, complaints, movable, nothing_to_move};
 
 /// Hosts that people ask about.
 const PRESETS: [(u32, u64); 4] = [(1, 256 << 20), (2, 2 << 30), (4, 8 << 30), (64, 64 << 30)];
@@ -25,6 +25,9 @@ pub fn host(view: View<'_>) -> Markup {
         div.prose.host {
             h2 { "The virtual machine" }
             p.dim { "What the loader is told. The machine is computed anew at once; the address bar keeps what you say." }
+            @if let Some(complaint) = view.loaded.and_then(|loaded| nothing_to_move(view.document, loaded)) {
+                p.alert role="alert" { (complaint) }
+            }
             (form(view))
             @if let Some(changes) = view.changes { (changed(view, changes)) }
             @if let Some(loaded) = view.loaded {

@@ -124,7 +124,7 @@ fn of_header(view: View<'_>, index: u32) -> Markup {
 
 fn of_register(view: View<'_>, vp_index: u32, register: Register) -> Markup {
     let Some(processor) = view.loaded.and_then(|loaded| loaded.processor(vp_index)) else {
-        return html! { h2 { (register.name()) } (no_processor(view, vp_index)) };
+        return html! { h2 { (register.name()) } (no_processor(view)) };
     };
     let value = processor.registers.get(register);
     let reset = RegisterFile::reset(vp_index == 0).get(register);
@@ -204,7 +204,7 @@ fn of_linear(view: View<'_>, linear: u64) -> Markup {
                 }
                 (steps(view, &walk))
             }
-            None => (no_processor(view, view.focus.vp_index())),
+            None => (no_processor(view)),
         }
     }
 }

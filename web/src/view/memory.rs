@@ -1,7 +1,7 @@
 //! Guest memory: the picture, and a list of everything on it.
 
 use igvm_analysis::report::{AreaView, ExtentView, OverlapView, RangeView, Size};
-use igvm_core::load::{Extent, Space};
+use igvm_core::load::Extent;
 use igvm_core::span::Span;
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::View;
 use super::map::{horizontal, legend};
 use super::parts::{by_host, chip, file, guest_span, header, hex, no_machine, space};
 use crate::model::focus::Selection;
-use crate::model::machine::Loaded;
+use crate::model::machine::{ExtentList, Loaded};
 use crate::model::picture::{Kind, Picture};
 use crate::model::window::{List, ROW, window};
 
@@ -81,46 +81,44 @@ struct Section<'a> {
 impl<'a> Section<'a> {
     fn new<I: Iterator<Item = Row<'a>> + 'a>(
         heading: &'static str,
-        len: usize,
-        rows: impl Fn(usize) -> I + 'a,
+        len: u64,
+        rows: impl Fn(u64) -> I + 'a,
     ) -> Self {
-        let rows = move |first: u64| Box::new(rows(first as usize)) as Box<dyn Iterator<Item = _>>;
-        Self { heading, len: len as u64, rows: Box::new(rows) }
+        let rows = move |first| Box::new(rows(first)) as Box<dyn Iterator<Item = _>>;
+        Self { heading, len, rows: Box::new(rows) }
+    }
+
+    fn of_extents(
+        heading: &'static str,
+        loaded: &'a Loaded,
+        list: &'a ExtentList,
+        kind: fn(&Extent) -> Kind,
+    ) -> Self {
+        let row = move |extent| Row::Extent(extent, kind(extent));
+        Self::new(heading, list.len(), move |first| loaded.extents_from(list, first).map(row))
+    }
+
+    fn of_all<T>(heading: &'static str, all: &'a [T], row: fn(&'a T) -> Row<'a>) -> Self {
+        Self::new(heading, all.len() as u64, move |first| all[first as usize..].iter().map(row))
     }
 }
 
 /// The sections that have anything in them.
 fn sections(loaded: &Loaded) -> Vec<Section<'_>> {
     let state = &loaded.state;
-    let beside = |space, kind| {
-        move |first| loaded.extents(space).skip(first).map(move |extent| Row::Extent(extent, kind))
-    };
-    let count = |space| loaded.extents(space).count();
     let mut sections = vec![
-        Section::new("Written by the file", loaded.written.extents as usize, |first| {
-            loaded.extents_from(first as u64).map(|extent| Row::Extent(extent, Kind::of(extent)))
-        }),
-        Section::new(
+        Section::of_extents("Written by the file", loaded, &loaded.guest, Kind::of),
+        Section::of_all(
             "Written more than once (the later header's bytes stand)",
-            state.overlaps.len(),
-            |first| state.overlaps[first..].iter().map(Row::Overlap),
+            &state.overlaps,
+            Row::Overlap,
         ),
-        Section::new(
-            "Required to be memory",
-            count(Space::Required),
-            beside(Space::Required, Kind::Required),
-        ),
-        Section::new(
-            "For reporting errors",
-            count(Space::ErrorRange),
-            beside(Space::ErrorRange, Kind::ErrorRange),
-        ),
-        Section::new("Parameter areas", state.parameter_areas.len(), |first| {
-            state.parameter_areas[first..].iter().map(Row::Area)
+        Section::of_extents("Required to be memory", loaded, &loaded.required, |_| Kind::Required),
+        Section::of_extents("For reporting errors", loaded, &loaded.error_ranges, |_| {
+            Kind::ErrorRange
         }),
-        Section::new("All memory the guest has", state.guest_memory.len(), |first| {
-            state.guest_memory[first..].iter().map(Row::Ram)
-        }),
+        Section::of_all("Parameter areas", &state.parameter_areas, Row::Area),
+        Section::of_all("All memory the guest has", &state.guest_memory, Row::Ram),
     ];
     sections.retain(|section| section.len > 0);
     sections

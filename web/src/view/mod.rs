@@ -22,6 +22,7 @@ mod report;
 mod told;
 
 use igvm_analysis::report::FindingsReport;
+use igvm_core::x86::RegisterFile;
 
 use crate::model::changes::Changes;
 use crate::model::comparison::Comparison;
@@ -92,4 +93,13 @@ pub struct View<'a> {
     pub comparison: Option<(&'a Comparison, &'a Opened)>,
     /// What is seen of the list.
     pub viewport: Viewport,
+}
+
+impl<'a> View<'a> {
+    /// The machine and the registers of the processor in focus; `None` without
+    /// either.
+    fn processor(&self) -> Option<(&'a Loaded, &'a RegisterFile)> {
+        let loaded = self.loaded?;
+        Some((loaded, loaded.registers(self.focus.vp_index())?))
+    }
 }

@@ -2,7 +2,7 @@
 
 use igvm_analysis::report::{FindingView, ProcessorView, Size};
 use igvm_core::x86::paging::Fault;
-use igvm_core::x86::{PagingMode, Register};
+use igvm_core::x86::{Mode, PagingMode, Register};
 use maud::{Markup, html};
 
 use super::View;
@@ -11,7 +11,7 @@ use super::parts::{count, file, guest, header, hex, to};
 use super::processors::capital;
 use crate::model::code::Eyes;
 use crate::model::focus::{Focus, Pane, Selection};
-use crate::model::machine::{Entry, Loaded, Written};
+use crate::model::machine::{Loaded, Written};
 use crate::model::start::{Memory, Obstacle, Place, Start};
 
 /// The pane.
@@ -25,7 +25,7 @@ pub fn overview(view: View<'_>) -> Markup {
             p.lead { (in_words(view)) }
             @if let Some(start) = &start && let Some(loaded) = view.loaded {
                 (how_it_starts(view, loaded, start))
-                (first_instructions(view, loaded))
+                (first_instructions(view))
             }
             @if let Some(loaded) = view.loaded { (told(view, loaded)) }
             (findings(view))
@@ -179,10 +179,8 @@ pub(super) fn processors(view: View<'_>, loaded: &Loaded) -> Markup {
 /// Rows of code that the overview shows.
 const INSTRUCTIONS: usize = 5;
 
-fn first_instructions(view: View<'_>, loaded: &Loaded) -> Markup {
-    let Some(registers) = loaded.registers(view.focus.vp_index()) else {
-        return Markup::default();
-    };
+fn first_instructions(view: View<'_>) -> Markup {
+    let Some((loaded, registers)) = view.processor() else { return Markup::default() };
     let code = Focus { code_at: None, code_bits: None, ..view.focus.in_pane(Pane::Code) };
     loaded.with_memory(view.document, |memory| {
         let eyes = Eyes::new(registers, memory, None);
@@ -293,7 +291,7 @@ pub(super) fn in_words(view: View<'_>) -> Markup {
     html! {
         @match view.loaded {
             Some(loaded) if loaded.is_x64 => {
-                @if let Some(entry) = &loaded.entry { (start(view, entry)) }
+                (first_start(view, loaded))
                 (filled(loaded))
             }
             Some(loaded) => {
@@ -312,26 +310,30 @@ pub(super) fn in_words(view: View<'_>) -> Markup {
 }
 
 /// Where and how the first processor starts.
-fn start(view: View<'_>, entry: &Entry) -> Markup {
+fn first_start(view: View<'_>, loaded: &Loaded) -> Markup {
+    let start = Start::new(view.document, loaded, 0);
+    let Some((registers, Start { entry, .. })) = loaded.registers(0).zip(start) else {
+        return Markup::default();
+    };
     let processors = view.focus.in_pane(Pane::Processors);
     let rip = processors.on(Selection::Register(0, Register::Rip));
     html! {
         "The first processor starts in "
-        (to(&processors, &html! { (entry.mode) }))
+        (to(&processors, &html! { (Mode::of(registers)) }))
         " at " (to(&rip, &hex(entry.linear)))
-        ", with " (entry.paging)
-        @match &entry.physical {
-            Ok(gpa) => {
-                @if *gpa != entry.linear { ", which is guest physical " (guest(view.focus, *gpa)) }
-                @match view.loaded.and_then(|loaded| loaded.extent_at(*gpa)) {
-                    Some(extent) => {
-                        ". Its first instruction lies in memory that "
-                        (header(view.focus, extent.writer_at(*gpa).index))
-                        " fills"
+        ", with " (PagingMode::of(registers))
+        @match entry.result {
+            Ok(found) => {
+                @if found.physical != entry.linear { ", which is guest physical " (guest(view.focus, found.physical)) }
+                @match entry.memory {
+                    Some(Memory::Written(index)) => {
+                        ". Its first instruction lies in memory that " (header(view.focus, index)) " fills"
                     }
-                    None => { ". " strong.bad { "No header writes the memory of its first instruction" } }
+                    _ => { ". " strong.bad { "No header writes the memory of its first instruction" } }
                 }
-                @if let Some(rights) = &entry.rights { " (page rights " code title="read, write, execute; s: for the supervisor only" { (rights) } ")" }
+                @if !entry.entries.is_empty() {
+                    " (page rights " code title="read, write, execute; s: for the supervisor only" { (found.rights) } ")"
+                }
             }
             Err(fault) => { ". " strong.bad { "That address leads nowhere: " (fault) } }
         }

@@ -15,12 +15,7 @@ use crate::model::paging::{Ranges, Run, Table, because, index, ranges, tables};
 
 /// The pane.
 pub fn paging(view: View<'_>) -> Markup {
-    let vp_index = view.focus.vp_index();
-    let Some((loaded, registers)) =
-        view.loaded.and_then(|loaded| Some((loaded, loaded.registers(vp_index)?)))
-    else {
-        return no_processor(view, vp_index);
-    };
+    let Some((loaded, registers)) = view.processor() else { return no_processor(view) };
     loaded.with_memory(view.document, |memory| {
         let looked = Looked::at(view, registers, memory);
         let linear = looked.linear().unwrap_or_else(|| linear_entry(registers));
@@ -28,7 +23,7 @@ pub fn paging(view: View<'_>) -> Markup {
         let has_tables = way.mode != PagingMode::None;
         html! {
             div.prose.paging {
-                h2 { "Paging of processor " (vp_index) }
+                h2 { "Paging of processor " (view.focus.vp_index()) }
                 (mode(view, registers))
                 (steps(view, &way, looked))
                 @if has_tables {

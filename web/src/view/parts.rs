@@ -98,12 +98,12 @@ pub(super) fn no_machine(view: View<'_>) -> Markup {
 }
 
 /// What a pane says that has no processor to show.
-pub(super) fn no_processor(view: View<'_>, vp_index: u32) -> Markup {
+pub(super) fn no_processor(view: View<'_>) -> Markup {
     html! {
         @match view.loaded {
             None => (no_machine(view)),
             Some(loaded) if !loaded.is_x64 => p.empty { "This is not a file for x86 processors: what they start with is not computed." },
-            Some(_) => p.empty { "This host starts no processor " (vp_index) "." },
+            Some(_) => p.empty { "This host starts no processor " (view.focus.vp_index()) "." },
         }
     }
 }

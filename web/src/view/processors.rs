@@ -67,13 +67,12 @@ const OTHERS: [Register; 9] = [
 
 /// The pane.
 pub fn processors(view: View<'_>) -> Markup {
-    let vp_index = view.focus.vp_index();
-    let processor = view.loaded.and_then(|loaded| loaded.processor(vp_index));
+    let processor = view.loaded.and_then(|loaded| loaded.processor(view.focus.vp_index()));
     html! {
         @if let Some(loaded) = view.loaded.filter(|loaded| loaded.is_x64) { (choice(view, &loaded.state.processors)) }
         @match processor {
             Some(processor) => (one(view, processor)),
-            None => (no_processor(view, vp_index)),
+            None => (no_processor(view)),
         }
     }
 }

@@ -53,8 +53,8 @@ pub fn report(view: View<'_>) -> String {
                     @if let Some(loaded) = view.loaded {
                         (memory(view, loaded))
                         (processors(loaded))
-                        (paging(view, loaded))
-                        (code(view, loaded))
+                        (paging(view))
+                        (code(view))
                     }
                     (headers(view))
                 }
@@ -170,10 +170,8 @@ fn processors(loaded: &Loaded) -> Markup {
 }
 
 /// What the page tables of the first processor map.
-fn paging(view: View<'_>, loaded: &Loaded) -> Markup {
-    let Some(registers) = loaded.registers(view.focus.vp_index()) else {
-        return Markup::default();
-    };
+fn paging(view: View<'_>) -> Markup {
+    let Some((loaded, registers)) = view.processor() else { return Markup::default() };
     let ranges = loaded.with_memory(view.document, |memory| ranges(registers, memory));
     html! {
         h2 { "Paging" }
@@ -200,10 +198,8 @@ fn paging(view: View<'_>, loaded: &Loaded) -> Markup {
 const INSTRUCTIONS: usize = 32;
 
 /// The first instructions of the first processor.
-fn code(view: View<'_>, loaded: &Loaded) -> Markup {
-    let Some(registers) = loaded.registers(view.focus.vp_index()) else {
-        return Markup::default();
-    };
+fn code(view: View<'_>) -> Markup {
+    let Some((loaded, registers)) = view.processor() else { return Markup::default() };
     let listing = loaded.with_memory(view.document, |memory| {
         let eyes = Eyes::new(registers, memory, None);
         eyes.list(eyes.entry(), INSTRUCTIONS)

@@ -57,7 +57,7 @@ mod on_kvm {
     use std::path::Path;
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use kvm_runner::console::standard_output;
+    use kvm_runner::console::{Console, standard_output};
     use kvm_runner::dump;
     use kvm_runner::gdb::{self, Server};
     use kvm_runner::guest::BootError;
@@ -108,7 +108,11 @@ mod on_kvm {
         }
 
         /// Opens what is written to.
-        pub(crate) fn prepare(&self, machine: &mut Machine) -> Result<Prepared<'_>, BootError> {
+        pub(crate) fn prepare(
+            &self,
+            machine: &mut Machine,
+            console: &Console,
+        ) -> Result<Prepared<'_>, BootError> {
             let execute = |linear: &u64| Breakpoint { linear: *linear, trigger: Trigger::Execute };
             machine.debug.hardware.extend(self.break_at.iter().map(execute));
             Ok(Prepared {
@@ -116,12 +120,14 @@ mod on_kvm {
                 server: self.gdb.as_ref().map(Server::open).transpose()?,
                 json: whole(self.json.as_deref())?,
                 dump: whole(self.dump.as_deref())?,
-                trace: None,
+                trace: self
+                    .trace(machine.processors(), console)?
+                    .map(|trace| Arc::new(Mutex::new(trace))),
             })
         }
 
-        fn trace(&self, session: &Session<'_>) -> Result<Option<Trace>, BootError> {
-            let mut trace = Trace::new(session.machine.processors());
+        fn trace(&self, processors: u32, console: &Console) -> Result<Option<Trace>, BootError> {
+            let mut trace = Trace::new(processors);
             trace.stop_after = self.stop_after;
             trace.stop_after_exits = self.stop_after_exits;
             let open = |path: &Path| -> Result<Sink, BootError> {
@@ -131,7 +137,7 @@ mod on_kvm {
                         Box::new(File::create(path).map_err(|error| unwritable(path, &error))?)
                     }
                 };
-                Ok(Sink::new(session.around.console.interruptible(writer), is_stdout(path)))
+                Ok(Sink::new(console.interruptible(writer), is_stdout(path)))
             };
             let instructions = match &self.trace {
                 Some(path) => Some(trace.add(open(path)?)),
@@ -157,10 +163,14 @@ mod on_kvm {
     }
 
     impl Prepared<'_> {
+        /// Where files will be made or removed in the end.
+        pub(crate) fn folders(&self) -> Vec<&Path> {
+            let whole = self.json.iter().chain(&self.dump).filter_map(WholeFile::folder);
+            whole.chain(self.server.as_ref().and_then(Server::folder)).collect()
+        }
+
         /// Runs the session to its end, under a debugger if one is wanted.
         pub(crate) fn run(&mut self, session: &mut Session<'_>) -> Result<Report, BootError> {
-            let trace = self.arguments.trace(session)?;
-            self.trace = trace.map(|trace| Arc::new(Mutex::new(trace)));
             session.around.watch = self.trace.clone().map(|trace| trace as _);
             let mut report = match &self.server {
                 Some(server) => gdb::run(session, server, tell),

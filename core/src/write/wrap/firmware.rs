@@ -1,12 +1,12 @@
-//! A native IGVM file from a firmware image.
+//! A firmware image below 4 GiB.
 
 use alloc::vec::Vec;
 use core::fmt;
 
-use igvm_defs::{IgvmPlatformType, PAGE_SIZE_4K};
 use zerocopy::IntoBytes;
 
-use super::{FileBuilder, HeaderSpec, Version, WriteError, start};
+use super::{MASK, PAGE_LEN, PML4_GPA, native_file, push_identity_map, push_pages};
+use crate::write::{FileBuilder, HeaderSpec, WriteError, start};
 
 /// How the processor enters the firmware; always at 0xfffffff0, 16 bytes below
 /// the end of the image.
@@ -36,16 +36,10 @@ pub const MAX_IMAGE_LEN: usize = 16 << 20;
 /// reach it: 128 KiB, as chipsets do.
 const MIRROR_LEN: usize = 128 << 10;
 
-const PAGE_LEN: usize = PAGE_SIZE_4K as usize;
-const MASK: u32 = 1;
 const RESET_VECTOR: u32 = 0xffff_fff0;
 
-// What the 32- and 64-bit entries put into low memory: above the real-mode
-// interrupt vectors and the BIOS data area, below where a boot sector goes.
-const PML4_GPA: u64 = 0x1000;
-const PDPT_GPA: u64 = 0x2000;
-/// Four page directories, of 1 GiB each.
-const PD_GPA: u64 = 0x3000;
+/// Where the 32- and 64-bit entries have their descriptors, behind the page
+/// tables and below where a boot sector goes.
 const GDT_GPA: u32 = 0x7000;
 
 /// Wraps an image: it ends at 4 GiB, its last 128 KiB (all of it, if smaller)
@@ -59,11 +53,9 @@ const GDT_GPA: u32 = 0x7000;
 /// The image cannot be firmware, or not at this place.
 pub fn firmware(image: &[u8], entry: Entry) -> Result<Vec<u8>, WrapError> {
     check(image)?;
-    let mut file = FileBuilder::new(Version::V2_X64);
-    file.push(HeaderSpec::platform(IgvmPlatformType::NATIVE, MASK))?;
-
+    let mut file = native_file()?;
     if entry == Entry::Long64 {
-        push_page_tables(&mut file)?;
+        push_identity_map(&mut file)?;
     }
     if entry != Entry::Reset16 {
         file.push(HeaderSpec::page(GDT_GPA.into(), MASK, start::FLAT_GDT.as_bytes()))?;
@@ -99,27 +91,7 @@ fn check(image: &[u8]) -> Result<(), WrapError> {
 
 /// The pages of `bytes`, placed so that they end at `end`.
 fn push_pages_below(file: &mut FileBuilder, end: u64, bytes: &[u8]) -> Result<(), WriteError> {
-    let base = end.saturating_sub(bytes.len() as u64);
-    let gpas = (base..end).step_by(PAGE_LEN);
-    for (gpa, page) in gpas.zip(bytes.chunks(PAGE_LEN)) {
-        file.push(HeaderSpec::page_or_zero(gpa, MASK, page))?;
-    }
-    Ok(())
-}
-
-/// Identity map of the first 4 GiB in 2 MiB pages.
-fn push_page_tables(file: &mut FileBuilder) -> Result<(), WriteError> {
-    let directories = (PD_GPA..).step_by(PAGE_LEN).take(4);
-    let pml4 = start::page_table([start::table_entry(PDPT_GPA)]);
-    let pdpt = start::page_table(directories.clone().map(start::table_entry));
-    file.push(HeaderSpec::page(PML4_GPA, MASK, pml4.as_bytes()))?;
-    file.push(HeaderSpec::page(PDPT_GPA, MASK, pdpt.as_bytes()))?;
-    for (gpa, gigabyte) in directories.zip((0_u64..).step_by(1 << 30)) {
-        let pages = (gigabyte..).step_by(2 << 20).map(start::page_entry_2m);
-        let directory = start::page_table(pages);
-        file.push(HeaderSpec::page(gpa, MASK, directory.as_bytes()))?;
-    }
-    Ok(())
+    push_pages(file, end.saturating_sub(bytes.len() as u64), bytes)
 }
 
 /// Why an image is not wrapped.
