@@ -6,7 +6,7 @@ use super::{Access, Processor, Stop};
 /// machine runs with [`Pace::EveryInstruction`](super::Pace).
 pub trait Watch: Send {
     /// A processor is about to run, or runs again after a stop or a reset.
-    fn resumed(&mut self, processor: &Processor<'_>);
+    fn resumed(&mut self, _processor: &Processor<'_>) {}
 
     /// A processor has left the guest and has been answered.
     fn exited(&mut self, access: &Access) -> Option<Stop>;
