@@ -1,6 +1,6 @@
 //! The machine as the debugger moves it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
@@ -81,32 +81,29 @@ impl<'s, 'i> Debugger<'s, 'i> {
     /// Runs the machine as it was asked for, until it stops, or the debugger
     /// says something.
     pub(super) fn resume(&mut self, debugger: OwnedFd) -> Result<Paused, BootError> {
-        let one = self.resumption.step;
-        for (vp_index, linear) in std::mem::take(&mut self.told) {
-            let moves = one.is_none_or(|one| one == vp_index);
-            if !moves {
-                self.told.insert(vp_index, linear);
-                continue;
-            }
-            if one.is_some()
-                || !self.breakpoints.stops_at(linear)
-                || self.at(vp_index) != Some(linear)
-            {
+        let pace = match self.resumption {
+            Resumption { step: Some(vp_index), .. } => Pace::OneInstruction { vp_index },
+            Resumption { go: Some(vp_index), locked: true, .. } => Pace::Alone { vp_index },
+            _ => Pace::Free,
+        };
+        let (moving, staying): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.told).into_iter().partition(|(at, _)| pace.moves(*at));
+        self.told = staying;
+        // A single step gets past a breakpoint by itself.
+        let past = moving.into_iter().filter(|_| !matches!(pace, Pace::OneInstruction { .. }));
+        let mut past: VecDeque<_> = past.collect();
+        while let Some((vp_index, linear)) = past.pop_front() {
+            if !self.breakpoints.stops_at(linear) || self.at(vp_index) != Some(linear) {
                 continue;
             }
             let paused = self.run(&debugger, Pace::OneInstruction { vp_index })?;
             if paused.stop != Stop::Stepped {
-                if self.at(vp_index) == Some(linear) {
-                    self.told.insert(vp_index, linear);
-                }
+                // Somebody else has something to say first.
+                past.push_front((vp_index, linear));
+                self.told.extend(past);
                 return Ok(paused);
             }
         }
-        let pace = match (one, self.resumption) {
-            (Some(vp_index), _) => Pace::OneInstruction { vp_index },
-            (None, Resumption { go: Some(vp_index), locked: true, .. }) => Pace::Alone { vp_index },
-            _ => Pace::Free,
-        };
         self.run(&debugger, pace)
     }
 
@@ -188,7 +185,7 @@ impl<'s, 'i> Debugger<'s, 'i> {
                 Next::Tell(self.met(vp_index, at, MultiThreadStopReason::SwBreak(tid)))
             }
             // It was taken away while this processor stood there.
-            Stop::SoftwareBreakpoint if !self.is_int3(vp_index, at) => return Ok(Next::GoOn),
+            Stop::SoftwareBreakpoint if !self.is_trap(vp_index, at) => return Ok(Next::GoOn),
             Stop::SoftwareBreakpoint => Next::Tell(signal(Signal::SIGTRAP)),
             Stop::Breakpoint(met) => match met.trigger {
                 Trigger::Execute => {
@@ -237,9 +234,11 @@ impl<'s, 'i> Debugger<'s, 'i> {
         }
     }
 
-    fn is_int3(&self, vp_index: u32, linear: u64) -> bool {
+    /// Whether the guest's own code has a trap here.
+    fn is_trap(&self, vp_index: u32, linear: u64) -> bool {
         let processor = self.session.machine.processor(vp_index);
-        processor.is_some_and(|processor| processor.code_at(linear).first() == Some(&0xcc))
+        let first = processor.and_then(|it| it.code_at(linear).first().copied());
+        [Trap::Int3, Trap::Int1].into_iter().any(|trap| first == Some(trap as u8))
     }
 
     /// Resets the machine. Breakpoints stay: they are put in with the next run.

@@ -71,7 +71,7 @@ pub enum Pace {
 
 impl Pace {
     /// Whether this processor moves at all.
-    fn moves(self, vp_index: u32) -> bool {
+    pub(crate) fn moves(self, vp_index: u32) -> bool {
         match self {
             Self::Free | Self::EveryInstruction => true,
             Self::OneInstruction { vp_index: one } | Self::Alone { vp_index: one } => {
@@ -184,24 +184,11 @@ impl Machine {
                 (None, Some((source, error))) => Stop::Output { source, error },
                 (seen, _) => Stop::Until(seen.unwrap_or(Source::Serial)),
             },
-            Cause::Emulation { .. } if self.at_breakpoint(vp_index) => Stop::SoftwareBreakpoint,
             Cause::Emulation { code } => self
                 .processor(vp_index)
                 .and_then(|processor| self.emulation(&processor, &code))
                 .unwrap_or(Stop::Internal { suberror: kvm_bindings::KVM_INTERNAL_ERROR_EMULATION }),
         }
-    }
-
-    /// Whether a processor stands at a trap that is to come to us. A KVM that
-    /// interprets the guest does not know the instruction, and says so instead.
-    fn at_breakpoint(&self, vp_index: u32) -> bool {
-        let processor = self.processor(vp_index).filter(|_| self.debug.software);
-        processor.is_some_and(|processor| {
-            let registers = processor.registers().ok();
-            let linear = registers.map(|registers| vcpu::linear_rip(&registers));
-            let first = linear.and_then(|linear| processor.code_at(linear).first().copied());
-            first.is_some_and(|first| TRAPS.contains(&first))
-        })
     }
 
     fn emulation(&self, processor: &Processor<'_>, code: &[u8]) -> Option<Stop> {
@@ -337,6 +324,7 @@ impl Shared {
             Exit::Again if answered => self.finished(processor, vp_index, steps)?,
             Exit::Again | Exit::Halted => return None,
             Exit::TripleFault => Stop::TripleFault,
+            Exit::Emulation { .. } if self.at_trap(processor, vp_index) => Stop::SoftwareBreakpoint,
             Exit::Emulation { code } => return Some(Cause::Emulation { code }),
             Exit::Internal { suberror } => Stop::Internal { suberror },
             Exit::FailEntry { reason } => Stop::FailEntry { reason },
@@ -363,6 +351,17 @@ impl Shared {
             }
         }
         stop
+    }
+
+    /// Whether a processor stands at a trap that is to come to us. A KVM that
+    /// interprets the guest does not know the instruction, and says so instead.
+    fn at_trap(&self, processor: &VcpuFd, vp_index: u32) -> bool {
+        let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
+        let registers = self.debug.software.then(|| stands.main_registers().ok()).flatten();
+        registers.is_some_and(|registers| {
+            let code = stands.code_at(vcpu::linear_rip(&registers));
+            code.first().is_some_and(|first| TRAPS.contains(first))
+        })
     }
 
     /// An access of an instruction is done, and so may be the instruction.

@@ -1,4 +1,4 @@
-//! The report for machines. `docs/report.md` describes it.
+//! The report for machines. `docs/seeing-inside.md` describes it.
 
 use igvm_analysis::report::{Hex, RegistersView, WalkReport};
 use serde::ser::SerializeStruct;
