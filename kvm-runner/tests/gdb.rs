@@ -214,6 +214,25 @@ fn processors_are_threads() {
     assert_eq!(run.code, Some(0));
 }
 
+/// jmp 0x10000, from 0x11000
+const JOIN: [u8; 5] = [0xe9, 0xfb, 0xef, 0xff, 0xff];
+
+/// Whoever comes second to a breakpoint is told second, and both get past it.
+#[test]
+fn two_processors_meet_at_one_breakpoint() {
+    let guest = guest_files::flat32(&folder("gdb-meet-guest"), &[&COUNT, &JOIN]);
+    let mut commands = vec!["break *0x10006"];
+    commands.extend(["continue"; 12]);
+    commands.extend(["delete", "kill"]);
+    let arguments = [guest.to_str().unwrap(), "--cpus=2"];
+    let Some((said, run)) = debug("gdb-meet", &arguments, &commands) else { return };
+    let met = |thread: u32| said.matches(&format!("Thread {thread} hit Breakpoint 1")).count();
+    assert_eq!(met(1) + met(2), 12, "{said}");
+    assert!(met(1) > 0 && met(2) > 0, "{said}");
+    assert!(!said.contains("signal SIG"), "{said}");
+    assert_eq!(run.code, Some(0));
+}
+
 /// mov al, 6; mov dx, 0xcf9; inc dword [0x3000]; cmp dword [0x3000], 3;
 /// jae to the exit; out dx, al; exit: mov dx, 0x501; out dx, al
 const RESET_TWICE: [u8; 26] = [

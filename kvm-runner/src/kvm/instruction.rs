@@ -196,7 +196,7 @@ mod tests {
         let last: Vec<_> = starts.iter().rev().take(6).rev().map(|at| *at as i64).collect();
         assert_eq!(at[..6], last);
         let after: Vec<_> = lines[6..].iter().map(|line| &*line.instruction.text).collect();
-        assert_eq!(after, ["hlt", "jmp 0x1000"]);
+        assert_eq!(after, ["hlt", "jmp short 0x1000"]);
     }
 
     #[test]

@@ -324,8 +324,10 @@ impl Shared {
             Exit::Again if answered => self.finished(processor, vp_index, steps)?,
             Exit::Again | Exit::Halted => return None,
             Exit::TripleFault => Stop::TripleFault,
-            Exit::Emulation { .. } if self.at_trap(processor, vp_index) => Stop::SoftwareBreakpoint,
-            Exit::Emulation { code } => return Some(Cause::Emulation { code }),
+            Exit::Emulation { code } => match self.at_trap(processor, vp_index) {
+                true => Stop::SoftwareBreakpoint,
+                false => return Some(Cause::Emulation { code }),
+            },
             Exit::Internal { suberror } => Stop::Internal { suberror },
             Exit::FailEntry { reason } => Stop::FailEntry { reason },
             Exit::Unexpected { reason } => Stop::Unexpected { reason },
