@@ -153,25 +153,36 @@ impl Machine {
             recent: Arc::clone(&self.recent),
             debug: self.debug.clone(),
         });
-        let mut processors: Vec<_> = Vec::with_capacity(self.processors.len());
+        let mut still: Vec<_> = (0..).zip(std::mem::take(&mut self.processors)).collect();
+        if matches!(pace, Pace::Free | Pace::EveryInstruction) {
+            // Who starts last may be stopped before it has run: by turns.
+            let turn = self.runs.checked_rem(still.len()).unwrap_or(0);
+            still.rotate_left(turn);
+            self.runs = self.runs.wrapping_add(1);
+        }
+        let mut processors: Vec<_> = Vec::with_capacity(still.len());
         let mut error = None;
-        for (vp_index, processor) in (0..).zip(std::mem::take(&mut self.processors)) {
-            processors.push(match pace.moves(vp_index) {
+        for (vp_index, processor) in still {
+            let thread = match pace.moves(vp_index) {
                 false => Ok(processor),
                 true => Err(spawn(processor, vp_index, Arc::clone(&shared), pace)),
-            });
+            };
+            processors.push((vp_index, thread));
         }
-        let threadless = processors.iter().any(|processor| matches!(processor, Err(Err(_))));
+        let threadless = processors.iter().any(|(_, thread)| matches!(thread, Err(Err(_))));
         let cause = around.control.wait(if threadless { Some(started) } else { deadline });
         let quit = cause.as_ref().is_some_and(|(_, cause)| cause.is_end());
         let over = || around.console.interrupt(quit || around.control.is_over(deadline));
-        for processor in processors {
-            match processor {
-                Ok(still) => self.processors.push(still),
-                Err(Ok(thread)) => self.processors.push(join(thread, over)),
+        let mut joined = Vec::with_capacity(processors.len());
+        for (vp_index, thread) in processors {
+            match thread {
+                Ok(still) => joined.push((vp_index, still)),
+                Err(Ok(thread)) => joined.push((vp_index, join(thread, over))),
                 Err(Err(source)) => error = Some(failed("have a thread for a processor")(source)),
             }
         }
+        joined.sort_by_key(|(vp_index, _)| *vp_index);
+        self.processors = joined.into_iter().map(|(_, processor)| processor).collect();
         around.console.interrupt(false);
         error.map_or(Ok(cause), Err)
     }

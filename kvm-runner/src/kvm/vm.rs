@@ -43,6 +43,8 @@ pub struct Machine {
     pub debug: Debug,
     /// Whether KVM has been told to watch them.
     pub(super) debugged: bool,
+    /// Runs of more than one processor.
+    pub(super) runs: usize,
 }
 
 impl Machine {
@@ -78,6 +80,7 @@ impl Machine {
             recent: Arc::default(),
             debug: Debug::default(),
             debugged: false,
+            runs: 0,
         };
         for vp_index in 0..processors {
             let cpuid = cpuid::for_processor(&supported, vp_index, processors);
