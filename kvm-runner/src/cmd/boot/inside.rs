@@ -1,6 +1,6 @@
 //! Arguments of `boot` for seeing inside, and what they do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use igvm_analysis::number::number;
@@ -45,11 +45,6 @@ fn address(text: &str) -> Result<Address, String> {
     text.parse()
 }
 
-/// Whether a path means standard output.
-fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod on_kvm {
     use std::fs::File;
@@ -68,7 +63,7 @@ mod on_kvm {
     use kvm_runner::trace::{Sink, Trace};
     use kvm_runner::whole::WholeFile;
 
-    use super::{Inside, is_stdout};
+    use super::Inside;
 
     /// Everything that the arguments want, opened before the first instruction.
     pub(crate) struct Prepared<'a> {
@@ -200,6 +195,11 @@ mod on_kvm {
             };
             written.map_err(|error| unwritable(path, &error))
         }
+    }
+
+    /// Whether a path means standard output.
+    fn is_stdout(path: &Path) -> bool {
+        path.as_os_str() == "-"
     }
 
     fn whole(path: Option<&Path>) -> Result<Option<WholeFile>, BootError> {
