@@ -18,6 +18,12 @@ impl PciInterrupts for Controllers {
     }
 
     fn message(&self, address: u64, data: u32) {
+        // What goes elsewhere is a write to memory, not an interrupt (SDM volume
+        // 3, "Message Address Register Format"); no driver wants that.
+        const MESSAGES: u64 = 0xfee0_0000;
+        if address & 0xffff_ffff_fff0_0000 != MESSAGES {
+            return;
+        }
         let message = kvm_msi {
             address_lo: address as u32,
             address_hi: (address >> 32) as u32,
