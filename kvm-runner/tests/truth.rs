@@ -31,17 +31,19 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 const GIB: u64 = 1 << 30;
 
-/// What is left of a machine whose guest has looked at it.
-struct Looked(Machine);
+/// A machine whose guest has looked at it.
+struct Looked<'a>(&'a Machine);
 
-/// Runs the guest to its end. `None` without KVM.
-fn look(call: Call, processors: u32, memory: u64) -> Option<Looked> {
-    let host = Cell::new(Some(host()?));
+/// Lets the guest look at a machine, and once more after a reset; `check` judges
+/// both.
+fn look(call: Call, processors: u32, memory: u64, check: impl Fn(&Looked<'_>)) {
+    let Some(host) = host() else { return };
+    let host = Cell::new(Some(host));
     let document = Document::from_bytes(guest::file(call)).unwrap();
     let command_line = "all of it".to_owned();
     let described =
         HostDescription { processors, memory, command_line, ..HostDescription::default() };
-    Some(with_loaded(&document, described, |loaded| {
+    with_loaded(&document, described, |loaded| {
         let debug = Destination::Writer(Box::new(Buffer::default()));
         let console = Console::new(Destination::Nowhere, debug, None);
         let host = host.take().expect("loaded once");
@@ -50,15 +52,21 @@ fn look(call: Call, processors: u32, memory: u64) -> Option<Looked> {
         let told = description(loaded.host);
         let mut session =
             Session::new(machine, &loaded.image, &told, console, None, settings).unwrap();
-        let report = session.run(|_| {}).unwrap();
-        let looked = Looked(session.machine);
-        let ended = Stop::Ended(Ending::Exit { value: 0x10 });
-        assert_eq!(report.stop, ended, "{report}\n{}", looked.progress());
-        looked
-    }))
+        for _ in 0..2 {
+            let report = session.run(|_| {}).unwrap();
+            let looked = Looked(&session.machine);
+            let ended = Stop::Ended(Ending::Exit { value: 0x10 });
+            assert_eq!(report.stop, ended, "{report}\n{}", looked.progress());
+            check(&looked);
+            // Memory that the file does not name would keep them.
+            let none = vec![0; guest::RESULTS_LEN];
+            session.machine.memory().write_slice(&none, GuestAddress(guest::RESULTS)).unwrap();
+            session.reset().unwrap();
+        }
+    });
 }
 
-impl Looked {
+impl Looked<'_> {
     fn memory(&self) -> &GuestMemoryMmap {
         self.0.memory()
     }
@@ -84,7 +92,7 @@ impl Looked {
 
     fn progress(&self) -> String {
         let arrived = self.word(guest::ARRIVED);
-        let (memory, ticks) = (self.word(guest::RESULTS + 24), self.word(guest::TICKS));
+        let (memory, ticks) = (self.word(guest::PAST_MEMORY), self.word(guest::TICKS));
         format!("{arrived} processors arrived; past memory: {memory}; {ticks} ticks")
     }
 
@@ -114,7 +122,7 @@ impl Looked {
 
 /// APIC ids by every way a processor knows its own, sorted; and that each is
 /// where the others say.
-fn apic_ids(looked: &Looked, count: u32) -> Vec<u64> {
+fn apic_ids(looked: &Looked<'_>, count: u32) -> Vec<u64> {
     let mut ids = vec![];
     for nth in 0..u64::from(count) {
         let record = guest::RECORDS + nth * guest::RECORD_LEN;
@@ -140,7 +148,7 @@ struct Promised {
 }
 
 #[track_caller]
-fn processors_are_as_told(looked: &Looked, promised: &Promised) {
+fn processors_are_as_told(looked: &Looked<'_>, promised: &Promised) {
     let count = promised.ids.len() as u32;
     assert_eq!(looked.0.processors(), count);
     assert_eq!(looked.word(guest::area(ParameterKind::VpCount)), count);
@@ -155,7 +163,7 @@ fn processors_are_as_told(looked: &Looked, promised: &Promised) {
 }
 
 #[track_caller]
-fn memory_is_as_told(looked: &Looked, promised: &Promised) {
+fn memory_is_as_told(looked: &Looked<'_>, promised: &Promised) {
     let map = looked.ranges(ParameterKind::MemoryMap, 24);
     let ram: Vec<_> = promised.ram.iter().map(|ram| (*ram, 0)).collect();
     assert_eq!(map, ram, "all of it of the type MEMORY");
@@ -189,7 +197,7 @@ fn all(table: &Table, kind: &str, field: &str) -> Vec<u64> {
 }
 
 /// All but where iasl is missing, which is said.
-fn acpi_is_as_told(looked: &Looked, promised: &Promised, folder: &Path) -> Option<()> {
+fn acpi_is_as_told(looked: &Looked<'_>, promised: &Promised, folder: &Path) -> Option<()> {
     let read = |signature, kind| Table::read(folder, signature, &looked.acpi(kind));
 
     let madt = read("APIC", ParameterKind::Madt)?;
@@ -247,7 +255,7 @@ fn acpi_is_as_told(looked: &Looked, promised: &Promised, folder: &Path) -> Optio
     Some(())
 }
 
-fn device_tree_is_as_told(looked: &Looked, promised: &Promised, folder: &Path) -> Option<()> {
+fn device_tree_is_as_told(looked: &Looked<'_>, promised: &Promised, folder: &Path) -> Option<()> {
     let nodes = tables::device_tree(folder, &looked.area(ParameterKind::DeviceTree))?;
     let named = |prefix: &str| -> Vec<_> {
         nodes
@@ -273,14 +281,15 @@ fn device_tree_is_as_told(looked: &Looked, promised: &Promised, folder: &Path) -
 }
 
 fn tells_the_truth(processors: u32, memory: u64, ram: &[Span]) {
-    let Some(looked) = look(Call::All, processors, memory) else { return };
     let promised = Promised { ids: (0..processors.into()).collect(), ram: ram.to_vec() };
     let folder = binary::folder(&format!("truth-{processors}"));
-    processors_are_as_told(&looked, &promised);
-    assert_eq!(looked.word(guest::BEFORE_SIPI), 1, "somebody came before a SIPI");
-    memory_is_as_told(&looked, &promised);
-    acpi_is_as_told(&looked, &promised, &folder);
-    device_tree_is_as_told(&looked, &promised, &folder);
+    look(Call::All, processors, memory, |looked| {
+        processors_are_as_told(looked, &promised);
+        assert_eq!(looked.word(guest::BEFORE_SIPI), 1, "somebody came before a SIPI");
+        memory_is_as_told(looked, &promised);
+        acpi_is_as_told(looked, &promised, &folder);
+        device_tree_is_as_told(looked, &promised, &folder);
+    });
 }
 
 #[test]
@@ -303,8 +312,9 @@ fn ram_above_4_gib() {
 /// sent a SIPI; the third waits for one.
 #[test]
 fn a_processor_with_a_context_starts_from_it() {
-    let Some(looked) = look(Call::Third, 3, 64 << 20) else { return };
     let promised = Promised { ids: vec![0, 1, 2], ram: vec![Span::new(0, 64 << 20)] };
-    processors_are_as_told(&looked, &promised);
-    assert_eq!(looked.word(guest::BEFORE_SIPI), 2, "the third did not wait");
+    look(Call::Third, 3, 64 << 20, |looked| {
+        processors_are_as_told(looked, &promised);
+        assert_eq!(looked.word(guest::BEFORE_SIPI), 2, "the third did not wait");
+    });
 }

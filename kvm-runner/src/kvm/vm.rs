@@ -93,6 +93,10 @@ impl Machine {
             start(&processor, image.registers(vp_index), vp_index)?;
             machine.processors.push(processor);
         }
+        if let Some((processor, power_up)) = machine.processors.last().zip(machine.power_up.last())
+        {
+            power_up.make_known(processor)?;
+        }
         Ok(machine)
     }
 

@@ -27,38 +27,41 @@ const AREAS: u64 = 0x2_0000;
 const AREA_LEN: u64 = 0x1000;
 
 /// What the guest has found.
-pub const RESULTS: u64 = 0x4_0000;
+pub(crate) const RESULTS: u64 = 0x4_0000;
+pub(crate) const RESULTS_LEN: usize = 0x3000;
+/// Not zero once the memory has been looked at.
+pub(crate) const PAST_MEMORY: u64 = RESULTS + 24;
 /// How many processors have a record, and how many have finished theirs.
 const CLAIMED: u64 = RESULTS;
-pub const ARRIVED: u64 = RESULTS + 4;
+pub(crate) const ARRIVED: u64 = RESULTS + 4;
 /// How many had before anybody sent a SIPI.
-pub const BEFORE_SIPI: u64 = RESULTS + 8;
+pub(crate) const BEFORE_SIPI: u64 = RESULTS + 8;
 /// Ticks of the interval timer.
-pub const TICKS: u64 = RESULTS + 12;
+pub(crate) const TICKS: u64 = RESULTS + 12;
 /// The I/O APIC's version register.
-pub const IO_APIC_VERSION: u64 = RESULTS + 16;
+pub(crate) const IO_APIC_VERSION: u64 = RESULTS + 16;
 /// CPUID 0x80000008, EAX.
-pub const ADDRESS_SIZES: u64 = RESULTS + 20;
+pub(crate) const ADDRESS_SIZES: u64 = RESULTS + 20;
 /// A record of [`RECORD_LEN`] bytes for each processor.
-pub const RECORDS: u64 = RESULTS + 0x100;
-pub const RECORD_LEN: u64 = 32;
+pub(crate) const RECORDS: u64 = RESULTS + 0x100;
+pub(crate) const RECORD_LEN: u64 = 32;
 /// Pairs of an address and what was read there, up to an address of
 /// [`NO_PROBE`]: in RAM, behind RAM, in device memory.
-pub const RAM_PROBES: u64 = RESULTS + 0x1000;
-pub const END_PROBES: u64 = RESULTS + 0x1800;
-pub const MMIO_PROBES: u64 = RESULTS + 0x2000;
-pub const NO_PROBE: u64 = u64::MAX;
+pub(crate) const RAM_PROBES: u64 = RESULTS + 0x1000;
+pub(crate) const END_PROBES: u64 = RESULTS + 0x1800;
+pub(crate) const MMIO_PROBES: u64 = RESULTS + 0x2000;
+pub(crate) const NO_PROBE: u64 = u64::MAX;
 /// What is in RAM: its own address, and these bits changed.
-pub const PATTERN: u64 = 0x5a5a_a5a5_c3c3_3c3c;
+pub(crate) const PATTERN: u64 = 0x5a5a_a5a5_c3c3_3c3c;
 
-pub const LOCAL_APIC: u32 = 0xfee0_0000;
-pub const IO_APIC: u32 = 0xfec0_0000;
+pub(crate) const LOCAL_APIC: u32 = 0xfee0_0000;
+pub(crate) const IO_APIC: u32 = 0xfec0_0000;
 /// The pin of the I/O APIC at which the guest expects the interval timer.
-pub const TIMER_PIN: u32 = 2;
+pub(crate) const TIMER_PIN: u32 = 2;
 const TIMER_VECTOR: u32 = 0x40;
 
 /// Where the guest finds a parameter.
-pub fn area(kind: ParameterKind) -> u64 {
+pub(crate) fn area(kind: ParameterKind) -> u64 {
     AREAS + u64::from(area_index(kind)) * AREA_LEN
 }
 
@@ -67,7 +70,7 @@ fn area_index(kind: ParameterKind) -> u32 {
 }
 
 /// The whole area's length.
-pub const fn area_len() -> usize {
+pub(crate) const fn area_len() -> usize {
     AREA_LEN as usize
 }
 
@@ -150,7 +153,7 @@ fn handler() -> Vec<u8> {
 
 /// How the other processors are called.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     /// All of them by INIT and SIPI.
     All,
     /// The second has a context of its own; only the third is called, once the
@@ -323,7 +326,7 @@ fn main_program(call: Call) -> Vec<u8> {
         asm.mov(dword_ptr(ADDRESS_SIZES), eax)?;
         look_at_memory(asm)?;
         // So that the test sees how far it came, should the timer be silent.
-        asm.mov(byte_ptr(RESULTS + 24), 1)?;
+        asm.mov(byte_ptr(PAST_MEMORY), 1)?;
         look_at_interrupts(asm)?;
         asm.mov(edx, 0x501)?;
         asm.mov(eax, 0x10)?;
@@ -354,7 +357,7 @@ fn page_tables() -> Vec<[u64; 512]> {
 
 /// The file of the guest, in which the processors after the first wait for a
 /// SIPI, or the second has a context.
-pub fn file(call: Call) -> Vec<u8> {
+pub(crate) fn file(call: Call) -> Vec<u8> {
     let mut file = FileBuilder::new(Version::V2_X64);
     let mut push = |header: HeaderSpec<'_>| file.push(header).unwrap();
     let bytes =

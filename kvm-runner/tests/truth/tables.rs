@@ -8,18 +8,18 @@ use std::process::Command;
 use super::tool::tool;
 
 /// A table or a part of one: its fields by iasl's names.
-pub type Fields = BTreeMap<String, String>;
+pub(crate) type Fields = BTreeMap<String, String>;
 
 /// An ACPI table: its own fields, and its subtables with their kinds.
 #[derive(Debug)]
-pub struct Table {
-    pub fields: Fields,
-    pub subtables: Vec<(String, Fields)>,
+pub(crate) struct Table {
+    pub(crate) fields: Fields,
+    pub(crate) subtables: Vec<(String, Fields)>,
 }
 
 impl Table {
     /// What `iasl -d` makes of a table; `None` where it is not installed.
-    pub fn read(folder: &Path, signature: &str, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(folder: &Path, signature: &str, bytes: &[u8]) -> Option<Self> {
         let path = folder.join(signature).with_extension("aml");
         std::fs::write(&path, bytes).unwrap();
         let output = tool(Command::new("iasl").arg("-d").arg(&path), "acpica-tools")?;
@@ -29,8 +29,12 @@ impl Table {
             assert!(!text.contains(complaint), "iasl says {complaint:?} of:\n{text}");
         }
         let mut table = Self { fields: Fields::new(), subtables: vec![] };
-        for line in text.lines().filter(|line| line.starts_with('[')) {
-            let Some((_, line)) = line.split_once(']') else { continue };
+        for line in text.lines() {
+            // Offset and length of a field come first, a bit has none.
+            let line = line
+                .strip_prefix('[')
+                .and_then(|line| line.split_once(']'))
+                .map_or(line, |(_, line)| line);
             let Some((name, value)) = line.split_once(" : ") else { continue };
             let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
             if name == "Subtable Type" {
@@ -40,12 +44,12 @@ impl Table {
             let subtable = table.subtables.last_mut().map(|(_, fields)| fields);
             subtable.unwrap_or(&mut table.fields).insert(name, value);
         }
-        assert_eq!(table.fields["Signature"], format!("\"{signature}\""), "{text}");
+        assert!(table.fields["Signature"].starts_with(&format!("\"{signature}\"")), "{text}");
         Some(table)
     }
 
     /// The subtables of a kind, which iasl writes with a number before it.
-    pub fn subtables(&self, kind: &str) -> Vec<&Fields> {
+    pub(crate) fn subtables(&self, kind: &str) -> Vec<&Fields> {
         let of_kind = |(this, fields)| (this == kind).then_some(fields);
         self.subtables
             .iter()
@@ -57,7 +61,7 @@ impl Table {
 
 /// A field's number: iasl writes hexadecimal digits and, sometimes, a comment.
 #[track_caller]
-pub fn number(fields: &Fields, name: &str) -> u64 {
+pub(crate) fn number(fields: &Fields, name: &str) -> u64 {
     let value = fields.get(name).unwrap_or_else(|| panic!("no {name} in {fields:?}"));
     let digits = value.split_whitespace().next().unwrap();
     u64::from_str_radix(digits, 16).unwrap_or_else(|error| panic!("{name}: {value}: {error}"))
@@ -65,7 +69,7 @@ pub fn number(fields: &Fields, name: &str) -> u64 {
 
 /// The nodes of a device tree below the root: name and, by name, properties as
 /// `dtc` writes them. `None` where it is not installed.
-pub fn device_tree(folder: &Path, bytes: &[u8]) -> Option<Vec<(String, Fields)>> {
+pub(crate) fn device_tree(folder: &Path, bytes: &[u8]) -> Option<Vec<(String, Fields)>> {
     let path = folder.join("tree.dtb");
     std::fs::write(&path, bytes).unwrap();
     let mut dtc = Command::new("dtc");
@@ -86,7 +90,7 @@ pub fn device_tree(folder: &Path, bytes: &[u8]) -> Option<Vec<(String, Fields)>>
 
 /// The numbers of a property: `<0x01 0x00>`.
 #[track_caller]
-pub fn cells(fields: &Fields, name: &str) -> Vec<u64> {
+pub(crate) fn cells(fields: &Fields, name: &str) -> Vec<u64> {
     let value = fields[name].trim_matches(['<', '>']);
     let cell = |cell: &str| u64::from_str_radix(cell.trim_start_matches("0x"), 16).unwrap();
     value.split_whitespace().map(cell).collect()
