@@ -82,7 +82,6 @@ fn a_thousand_boots_leak_nothing() {
     (0..BOOTS).for_each(|nth| boot(nth, &disk));
     let after = Held::now();
     let both = format!("{before:?}\n{after:?}");
-    eprintln!("{both}");
     // The thread of a test that waited before this one may be gone.
     assert!(after.descriptors <= before.descriptors, "{both}");
     assert!(after.threads <= before.threads, "{both}");
