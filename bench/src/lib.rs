@@ -8,3 +8,4 @@ pub mod measure;
 pub mod pages;
 pub mod report;
 pub mod rounds;
+pub mod vmm;

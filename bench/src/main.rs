@@ -10,7 +10,7 @@ use std::{env, fs, io};
 use igvm_bench::large::{self, Order};
 use igvm_bench::measure::{self, FIRMWARE, LARGE, PAYLOAD};
 use igvm_bench::report::{Aim, Quantity, Report, load_average};
-use igvm_bench::{boot, checked, heap, pages};
+use igvm_bench::{boot, checked, heap, pages, vmm};
 
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
@@ -61,6 +61,11 @@ fn measure(folder: &str, runner: &str) -> io::Result<Report> {
         Vec::new()
     });
 
+    let machines = vmm::processes(Path::new(runner), &folder).unwrap_or_else(|reason| {
+        skipped.push(reason);
+        Vec::new()
+    });
+
     let host = checked::host();
     let payload = fs::read(folder.join(PAYLOAD))?;
     let bytes = fs::read(folder.join(LARGE))?;
@@ -71,6 +76,12 @@ fn measure(folder: &str, runner: &str) -> io::Result<Report> {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     rows.push(measure::filling(&folder.join(LARGE), &payload, &host));
     rows.extend(boot);
+    rows.extend(machines);
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    rows.extend(vmm::in_process(&host).unwrap_or_else(|reason| {
+        skipped.push(reason);
+        Vec::new()
+    }));
     drop(bytes);
 
     let scattered = large::file(&payload, Order::Scattered);

@@ -62,7 +62,7 @@ impl Com1 {
     /// Takes text that somebody types: as much as the receive buffer has room
     /// for, and nothing while the guest has looped the port back to itself.
     pub(crate) fn input(&mut self, text: &[u8]) -> usize {
-        // The only other error, a full buffer, is asked for.
+        // A full buffer would be an error; raising the line cannot fail.
         let room = text.len().min(self.uart.fifo_capacity());
         self.uart.enqueue_raw_bytes(&text[..room]).unwrap_or(0)
     }

@@ -163,11 +163,11 @@ impl Pc {
         Some(())
     }
 
-    /// What a guest sees at every port after a reset.
+    /// What a guest sees after a reset at every port where something can be then.
     pub fn ports_after_reset(&mut self) -> Vec<u8> {
         self.devices.reset();
         let mut data = [0];
-        (0..=0xffff)
+        (0..0x1000)
             .map(|port| {
                 self.devices.read(&mut self.ram, port, &mut data);
                 data[0]

@@ -21,7 +21,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             break;
         }
     }
-    // Every port takes time; an input of some kinds is enough.
+    // That takes longer than most inputs; some of them are enough.
     if input.first().is_some_and(|first| first % 16 == 0) {
         assert!(pc.ports_after_reset() == *fresh, "a reset does not forget everything");
     }

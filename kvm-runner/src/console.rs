@@ -105,6 +105,11 @@ impl Console {
         self.0.abandoned.store(writes, Ordering::Release);
     }
 
+    /// A writer of somebody else's that is given up under the same conditions.
+    pub fn interruptible(&self, writer: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+        Box::new(Interruptible { writer, abandoned: Arc::clone(&self.0.abandoned) })
+    }
+
     /// Writes what still waits for the end of somebody's line, unless nobody
     /// reads it.
     pub fn finish(&self) {
@@ -190,7 +195,7 @@ impl Write for Interruptible {
 }
 
 /// Standard output without Rust's buffer, which would not be interrupted.
-fn standard_output() -> Box<dyn Write + Send> {
+pub fn standard_output() -> Box<dyn Write + Send> {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd;

@@ -16,13 +16,15 @@ pub(crate) struct Package {
 }
 
 /// What tests look for. Firmware is not committed: its licence stays with its
-/// package. The two compilers read the tables that a host hands over.
-const PACKAGES: [Package; 5] = [
+/// package. The two compilers read the tables that a host hands over, the
+/// debugger tries ours.
+const PACKAGES: [Package; 6] = [
     Package { name: "seabios", file: "/usr/share/seabios/bios.bin" },
     Package { name: "ovmf", file: "/usr/share/OVMF/OVMF_CODE_4M.fd" },
     Package { name: "qemu-system-x86", file: "/usr/bin/qemu-system-x86_64" },
     Package { name: "acpica-tools", file: "/usr/bin/iasl" },
     Package { name: "device-tree-compiler", file: "/usr/bin/dtc" },
+    Package { name: "gdb", file: "/usr/bin/gdb" },
 ];
 
 /// A package whose files tests want, and not its installation: a kernel would

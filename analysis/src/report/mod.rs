@@ -15,6 +15,6 @@ pub use inspect::{DataView, FileView, HeaderView, InspectReport, PlatformView};
 pub use number::{Hex, Size};
 pub use state::{
     AreaView, ExtentView, InsertionView, OriginView, OverlapView, ProblemView, ProcessorView,
-    RangeView, RegionView, StateReport,
+    RangeView, RegionView, RegistersView, StateReport,
 };
 pub use walk::{EntryView, WalkReport};

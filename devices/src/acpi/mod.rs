@@ -3,8 +3,8 @@
 //!
 //! The tables point at each other, so their bytes depend on where they lie.
 //! They are made once, with offsets where addresses will be and a list of those
-//! places ([`Linked`]). Then there are two ways into the guest: firmware runs
-//! the list itself, as a script it reads by fw_cfg ([`loader`]), or the list is
+//! places (`Linked`). Then there are two ways into the guest: firmware runs
+//! the list itself, as a script it reads by fw_cfg (`loader`), or the list is
 //! run here, for memory that no firmware prepares ([`tables_at`]).
 //!
 //! Tables of processors and memory (MADT, SRAT, SLIT, PPTT) are made by whoever

@@ -3,6 +3,7 @@
 
 use igvm_core::span::Span;
 
+use super::smbios;
 use crate::Description;
 use crate::acpi::loader::{Files, RSDP_FILE, SCRIPT_FILE, TABLES_FILE};
 use crate::acpi::{Chipset, Table};
@@ -81,6 +82,7 @@ impl Items {
         let ram = machine.ram.iter().fold(0, |sum: u64, span| sum.saturating_add(span.len));
         let processors = u16::try_from(machine.processors).unwrap_or(u16::MAX);
         let acpi = tables.reserve();
+        let smbios = smbios::tables();
         let mut files = vec![
             ("etc/e820", e820(machine)),
             (RSDP_FILE, acpi.rsdp),
@@ -88,6 +90,8 @@ impl Items {
             (SCRIPT_FILE, acpi.script),
             ("etc/system-states", SYSTEM_STATES.to_vec()),
             ("etc/boot-fail-wait", BOOT_FAIL_WAIT.to_le_bytes().to_vec()),
+            ("etc/smbios/smbios-anchor", smbios::anchor(&smbios)),
+            ("etc/smbios/smbios-tables", smbios),
         ];
         if disk {
             files.push(("bootorder", boot_order()));

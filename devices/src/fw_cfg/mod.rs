@@ -7,6 +7,7 @@
 //! No item can be written.
 
 mod items;
+mod smbios;
 
 use crate::acpi::Chipset;
 use crate::{Description, Memory, NoMemory};

@@ -1,5 +1,7 @@
 //! `boot`: runs a machine on KVM.
 
+mod inside;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,7 +22,9 @@ use super::arguments::{MachineArguments, seconds};
 #[command(group(ArgGroup::new("what").required(true).args(["file", "sample"])))]
 #[command(after_help = "Examples:
   kvm-runner boot --sample hello-long64
-  kvm-runner boot firmware.igvm --debugcon stdio --until 'SeaBIOS (version' --timeout 30")]
+  kvm-runner boot firmware.igvm --debugcon stdio --until 'SeaBIOS (version' --timeout 30
+  kvm-runner boot firmware.igvm --gdb tcp:1234
+  kvm-runner boot firmware.igvm --trace - --serial none --stop-after 1000")]
 pub(crate) struct Boot {
     /// The IGVM file.
     file: Option<PathBuf>,
@@ -54,9 +58,8 @@ pub(crate) struct Boot {
     /// A disk: a file or block device, read-only unless `,rw` follows.
     #[arg(long, value_name = "PATH[,rw]", value_parser = disk)]
     disk: Option<DiskArgument>,
-    /// Print every register at the stop.
-    #[arg(long)]
-    registers: bool,
+    #[command(flatten)]
+    inside: inside::Inside,
     #[command(flatten)]
     machine: MachineArguments,
 }
@@ -139,7 +142,7 @@ mod on_kvm {
     use kvm_runner::disk::DiskFile;
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
-    use kvm_runner::kvm::{Host, Machine, Pace, Report};
+    use kvm_runner::kvm::{Host, Machine, Stop};
     use kvm_runner::sandbox;
     use kvm_runner::session::{OnFailure, Session, Settings};
     use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
@@ -163,7 +166,7 @@ mod on_kvm {
     impl Boot {
         pub(crate) fn run(self) -> Result<ExitCode, Failure> {
             let document = self.document()?;
-            let report = self.machine.load(&document, |machine, host, problems| {
+            let stop = self.machine.load(&document, |machine, host, problems| {
                 if machine.platform() != IgvmPlatformType::NATIVE {
                     let name = platform_name(machine.platform()).unwrap_or("this one");
                     return Err(Failure::usage(format!(
@@ -179,11 +182,7 @@ mod on_kvm {
                 let image = LoadedImage::new(&machine, &document, host);
                 self.start(&image, host).map_err(Failure::from)
             })?;
-            eprintln!("kvm-runner: {}", report.to_string().trim_end());
-            if self.registers {
-                eprintln!("{}", report.registers().to_string().trim_end());
-            }
-            Ok(ExitCode::from(report.stop.exit_code()))
+            Ok(ExitCode::from(stop.exit_code()))
         }
 
         fn settings(&self) -> Settings {
@@ -196,20 +195,17 @@ mod on_kvm {
                 on_reset: then(self.on_reset),
                 on_triple_fault: then(self.on_triple_fault),
                 reset_every: self.reset_every,
-                pace: Pace::Free,
+                pace: self.inside.pace(),
             }
         }
 
-        fn start(
-            &self,
-            image: &LoadedImage<'_>,
-            host: &load::Host<'_>,
-        ) -> Result<Report, BootError> {
+        fn start(&self, image: &LoadedImage<'_>, host: &load::Host<'_>) -> Result<Stop, BootError> {
+            self.inside.check(&self.serial, &self.debugcon)?;
             let disk = match &self.disk {
                 Some(disk) => Some(open_disk(disk)?),
                 None => None,
             };
-            let machine = Machine::new(Host::open()?, image, host.processors)?;
+            let mut machine = Machine::new(Host::open()?, image, host.processors)?;
             // Only now: a machine that cannot be leaves no empty files behind.
             // And both are opened before what they hold is lost.
             let (serial, debug) = (open(&self.serial)?, open(&self.debugcon)?);
@@ -218,19 +214,25 @@ mod on_kvm {
                 destination(&self.debugcon, debug)?,
                 self.until.as_deref(),
             );
+            let mut inside = self.inside.prepare(&mut machine, &console)?;
             let description = description(host);
             let mut session =
                 Session::new(machine, image, &description, console, disk, self.settings())?;
-            let terminal = self.attend(&session)?;
-            let report =
-                session.run(|report| eprintln!("kvm-runner: {}", report.to_string().trim_end()));
+            let terminal = self.attend(&session, &inside.folders())?;
+            let report = inside.run(&mut session);
             drop(terminal);
-            report
+            let report = report?;
+            inside.report(&session.machine, &report)?;
+            Ok(report.stop)
         }
 
         /// Lets people in: by signals and, where the serial port is at standard
         /// input and output, by keys.
-        fn attend(&self, session: &Session<'_>) -> Result<Option<RawTerminal>, BootError> {
+        fn attend(
+            &self,
+            session: &Session<'_>,
+            folders: &[&Path],
+        ) -> Result<Option<RawTerminal>, BootError> {
             let control = &session.around.control;
             let types = self.serial.to_str() == Some("stdio");
             // The terminal first: that takes a process with a single thread.
@@ -243,7 +245,7 @@ mod on_kvm {
             }
             match self.no_sandbox {
                 true => eprintln!("kvm-runner: warning: {UNCONFINED}"),
-                false => sandbox::confine(&[]).map_err(BootError::Sandbox)?,
+                false => sandbox::confine(folders).map_err(BootError::Sandbox)?,
             }
             listen(control.clone()).map_err(BootError::system("listen to signals"))?;
             if types {

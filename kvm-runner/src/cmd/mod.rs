@@ -40,7 +40,7 @@ enum Command {
     Walk(walk::Walk),
     Diff(diff::Diff),
     Wrap(wrap::Wrap),
-    Boot(boot::Boot),
+    Boot(Box<boot::Boot>),
     Completions(completions::Completions),
 }
 

@@ -131,6 +131,20 @@ impl Control {
             || lock(&self.0.inner).causes.iter().any(|(_, cause)| cause.is_end())
     }
 
+    /// The next thing that somebody outside asks for, taken: for whoever keeps
+    /// the machine standing still.
+    pub fn asked(&self) -> Option<Request> {
+        let mut inner = lock(&self.0.inner);
+        let asked = inner
+            .causes
+            .iter()
+            .position(|(_, cause)| matches!(cause, Cause::Stop(Stop::Requested(_))))?;
+        match inner.causes.remove(asked) {
+            Some((_, Cause::Stop(Stop::Requested(request)))) => Some(request),
+            _ => None,
+        }
+    }
+
     /// Forgets what processors had to say: they are reset. What people asked
     /// for stays.
     pub(super) fn forget_processors(&self) {

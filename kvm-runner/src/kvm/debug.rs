@@ -43,10 +43,18 @@ pub struct Debug {
 /// What a debug exit was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// One instruction is done.
-    Step,
+    /// One instruction is done; the next one is at this linear address.
+    Step {
+        /// Where.
+        pc: u64,
+    },
     /// A breakpoint in a debug register.
-    Hardware(u8),
+    Hardware {
+        /// Which.
+        at: u8,
+        /// Whether an instruction that was to be done alone is done as well.
+        stepped: bool,
+    },
     /// INT3.
     Software,
 }
@@ -98,12 +106,15 @@ impl Event {
     pub(super) fn of(debug: &kvm_debug_exit_arch) -> Self {
         const BREAKPOINT_VECTOR: u32 = 3;
         const DR6_HIT: u64 = 0xf;
+        const DR6_BS: u64 = 1 << 14;
         if debug.exception == BREAKPOINT_VECTOR {
             return Self::Software;
         }
         match debug.dr6 & DR6_HIT {
-            0 => Self::Step,
-            hit => Self::Hardware(hit.trailing_zeros() as u8),
+            0 => Self::Step { pc: debug.pc },
+            hit => {
+                Self::Hardware { at: hit.trailing_zeros() as u8, stepped: debug.dr6 & DR6_BS != 0 }
+            }
         }
     }
 }

@@ -39,6 +39,19 @@ pub(super) enum Exit<'a> {
     Failed { errno: i32 },
 }
 
+impl Exit<'_> {
+    /// Whether the guest waits for somebody to answer an access.
+    pub(super) const fn is_access(&self) -> bool {
+        matches!(
+            self,
+            Self::PortRead { .. }
+                | Self::PortWrite { .. }
+                | Self::MemoryRead { .. }
+                | Self::MemoryWrite { .. }
+        )
+    }
+}
+
 /// Runs the processor until it needs something.
 pub(super) fn run(processor: &mut VcpuFd) -> Exit<'_> {
     match processor.run() {

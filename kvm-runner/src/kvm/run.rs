@@ -10,7 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use igvm_devices::Devices;
-use kvm_bindings::{KVM_MP_STATE_HALTED, KVM_MP_STATE_UNINITIALIZED};
+use kvm_bindings::{
+    KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED, kvm_mp_state,
+};
 use kvm_ioctls::VcpuFd;
 use vmm_sys_util::signal::{Killable, SIGRTMIN, register_signal_handler};
 
@@ -19,12 +21,17 @@ use super::debug::Event;
 use super::exit::{self, Exit};
 use super::stop::Emulation;
 use super::{
-    Access, Control, Debug, Instruction, Machine, Place, Processor, Recent, Report, Stop,
-    Translation, Watch, vcpu,
+    Access, Control, Debug, Instruction, Machine, Place, Processor, Recent, Stop, Translation,
+    Watch, vcpu,
 };
 use crate::console::{Console, Source};
 use crate::guest::BootError;
 use crate::memory::GuestRam;
+
+/// INT3 and INT1, which a debugger puts into code.
+const TRAPS: [u8; 2] = [0xcc, 0xf1];
+/// HLT.
+const HLT: u8 = 0xf4;
 
 /// RFLAGS.IF: interrupts are on.
 const RFLAGS_IF: u64 = 1 << 9;
@@ -55,6 +62,28 @@ pub enum Pace {
         /// Which.
         vp_index: u32,
     },
+    /// One of them as fast as it can, while the others stand still.
+    Alone {
+        /// Which.
+        vp_index: u32,
+    },
+}
+
+impl Pace {
+    /// Whether this processor moves at all.
+    pub(crate) fn moves(self, vp_index: u32) -> bool {
+        match self {
+            Self::Free | Self::EveryInstruction => true,
+            Self::OneInstruction { vp_index: one } | Self::Alone { vp_index: one } => {
+                one == vp_index
+            }
+        }
+    }
+
+    /// Whether those that move do so one instruction at a time.
+    fn steps(self) -> bool {
+        matches!(self, Self::EveryInstruction | Self::OneInstruction { .. })
+    }
 }
 
 /// Why a run stopped.
@@ -110,7 +139,7 @@ impl Machine {
         let failed = |what| move |source| BootError::Kvm { what, source };
         register_signal_handler(SIGRTMIN(), wake)
             .map_err(|errno| failed("have a signal to stop it")(errno.into()))?;
-        let step = pace != Pace::Free;
+        let step = pace.steps();
         for processor in &self.processors {
             if step || self.debug != Debug::default() || self.debugged {
                 let applied = self.debug.apply(processor, step);
@@ -124,25 +153,36 @@ impl Machine {
             recent: Arc::clone(&self.recent),
             debug: self.debug.clone(),
         });
-        let mut processors: Vec<_> = Vec::with_capacity(self.processors.len());
-        let mut error = None;
-        for (vp_index, processor) in (0..).zip(std::mem::take(&mut self.processors)) {
-            processors.push(match pace {
-                Pace::OneInstruction { vp_index: one } if one != vp_index => Ok(processor),
-                _ => Err(spawn(processor, vp_index, Arc::clone(&shared), pace)),
-            });
+        let mut still: Vec<_> = (0..).zip(std::mem::take(&mut self.processors)).collect();
+        if matches!(pace, Pace::Free | Pace::EveryInstruction) {
+            // Who starts last may be stopped before it has run: by turns.
+            let turn = self.runs.checked_rem(still.len()).unwrap_or(0);
+            still.rotate_left(turn);
+            self.runs = self.runs.wrapping_add(1);
         }
-        let threadless = processors.iter().any(|processor| matches!(processor, Err(Err(_))));
+        let mut processors: Vec<_> = Vec::with_capacity(still.len());
+        let mut error = None;
+        for (vp_index, processor) in still {
+            let thread = match pace.moves(vp_index) {
+                false => Ok(processor),
+                true => Err(spawn(processor, vp_index, Arc::clone(&shared), pace)),
+            };
+            processors.push((vp_index, thread));
+        }
+        let threadless = processors.iter().any(|(_, thread)| matches!(thread, Err(Err(_))));
         let cause = around.control.wait(if threadless { Some(started) } else { deadline });
         let quit = cause.as_ref().is_some_and(|(_, cause)| cause.is_end());
         let over = || around.console.interrupt(quit || around.control.is_over(deadline));
-        for processor in processors {
-            match processor {
-                Ok(still) => self.processors.push(still),
-                Err(Ok(thread)) => self.processors.push(join(thread, over)),
+        let mut joined = Vec::with_capacity(processors.len());
+        for (vp_index, thread) in processors {
+            match thread {
+                Ok(still) => joined.push((vp_index, still)),
+                Err(Ok(thread)) => joined.push((vp_index, join(thread, over))),
                 Err(Err(source)) => error = Some(failed("have a thread for a processor")(source)),
             }
         }
+        joined.sort_by_key(|(vp_index, _)| *vp_index);
+        self.processors = joined.into_iter().map(|(_, processor)| processor).collect();
         around.console.interrupt(false);
         error.map_or(Ok(cause), Err)
     }
@@ -160,20 +200,6 @@ impl Machine {
                 .and_then(|processor| self.emulation(&processor, &code))
                 .unwrap_or(Stop::Internal { suberror: kvm_bindings::KVM_INTERNAL_ERROR_EMULATION }),
         }
-    }
-
-    /// Where the machine stands after a run.
-    pub fn report(&self, paused: Paused) -> Report {
-        let Paused { stop, vp_index } = paused;
-        let processor = self.processor(vp_index);
-        let registers = processor.and_then(|processor| processor.registers().ok());
-        let at = processor.zip(registers).map(|(processor, registers)| {
-            let linear = vcpu::linear_rip(&registers);
-            let code = processor.code_at(linear);
-            (linear, Instruction::decode(&code, vcpu::bitness(&registers), registers.rip))
-        });
-        let (linear, instruction) = at.unzip();
-        Report { stop, vp_index, registers, linear, instruction: instruction.flatten() }
     }
 
     fn emulation(&self, processor: &Processor<'_>, code: &[u8]) -> Option<Stop> {
@@ -223,8 +249,9 @@ fn spawn(
     thread::Builder::new().name(format!("processor {vp_index}")).spawn(move || {
         let control = &shared.around.control;
         let _leaving = control.leaving();
+        let mut steps = shared.start(&processor, vp_index, pace);
         while !control.is_stopping() {
-            if let Some(cause) = shared.run(&mut processor, vp_index, pace) {
+            if let Some(cause) = shared.run(&mut processor, vp_index, &mut steps) {
                 control.stop(vp_index, cause);
             }
         }
@@ -248,11 +275,37 @@ fn join(thread: JoinHandle<VcpuFd>, again: impl Fn()) -> VcpuFd {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// A processor's way through its instructions, where it takes them one by one.
+struct Steps {
+    pace: Pace,
+    /// Linear address of the instruction that is next.
+    at: Option<u64>,
+    /// An access of the instruction has been answered. KVM finishes it with the
+    /// next KVM_RUN and forgets that it was to be the only one: it is made to
+    /// come back before it begins another.
+    answered: bool,
+}
+
 impl Shared {
+    /// Before the first KVM_RUN.
+    fn start(&self, processor: &VcpuFd, vp_index: u32, pace: Pace) -> Steps {
+        let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
+        if let Some(watch) = &self.around.watch {
+            lock(watch).resumed(&stands);
+        }
+        let registers = pace.steps().then(|| stands.registers().ok()).flatten();
+        let at = registers.map(|registers| vcpu::linear_rip(&registers));
+        Steps { pace, at, answered: false }
+    }
+
     /// One KVM_RUN and what it asks for.
-    fn run(&self, processor: &mut VcpuFd, vp_index: u32, pace: Pace) -> Option<Cause> {
+    fn run(&self, processor: &mut VcpuFd, vp_index: u32, steps: &mut Steps) -> Option<Cause> {
         let memory = &mut self.memory.clone();
-        let stop = match exit::run(processor) {
+        let answered = std::mem::take(&mut steps.answered);
+        processor.set_kvm_immediate_exit(answered.into());
+        let exit = exit::run(processor);
+        steps.answered = steps.pace.steps() && exit.is_access();
+        let stop = match exit {
             Exit::PortWrite { port, size, data } => {
                 let mut devices = lock(&self.around.devices);
                 let ending = data.chunks(size).find_map(|chunk| devices.write(memory, port, chunk));
@@ -278,10 +331,14 @@ impl Shared {
                 let told = self.tell(vp_index, Place::Memory(gpa), true, [data]);
                 ending.map(Stop::Ended).or(told)?
             }
-            Exit::Debug(event) => self.debugged(processor, vp_index, event, pace)?,
+            Exit::Debug(event) => self.debugged(processor, vp_index, event, steps)?,
+            Exit::Again if answered => self.finished(processor, vp_index, steps)?,
             Exit::Again | Exit::Halted => return None,
             Exit::TripleFault => Stop::TripleFault,
-            Exit::Emulation { code } => return Some(Cause::Emulation { code }),
+            Exit::Emulation { code } => match self.at_trap(processor, vp_index) {
+                true => Stop::SoftwareBreakpoint,
+                false => return Some(Cause::Emulation { code }),
+            },
             Exit::Internal { suberror } => Stop::Internal { suberror },
             Exit::FailEntry { reason } => Stop::FailEntry { reason },
             Exit::Unexpected { reason } => Stop::Unexpected { reason },
@@ -309,24 +366,69 @@ impl Shared {
         stop
     }
 
+    /// Whether a processor stands at a trap that is to come to us. A KVM that
+    /// interprets the guest does not know the instruction, and says so instead.
+    fn at_trap(&self, processor: &VcpuFd, vp_index: u32) -> bool {
+        let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
+        let registers = self.debug.software.then(|| stands.main_registers().ok()).flatten();
+        registers.is_some_and(|registers| {
+            let code = stands.code_at(vcpu::linear_rip(&registers));
+            code.first().is_some_and(|first| TRAPS.contains(first))
+        })
+    }
+
+    /// An access of an instruction is done, and so may be the instruction.
+    fn finished(&self, processor: &VcpuFd, vp_index: u32, steps: &mut Steps) -> Option<Stop> {
+        let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
+        let pc = vcpu::linear_rip(&stands.main_registers().ok()?);
+        match steps.at {
+            // Not yet: INS and OUTS come here once for each item.
+            Some(at) if at == pc => None,
+            _ => self.debugged(processor, vp_index, Event::Step { pc }, steps),
+        }
+    }
+
     fn debugged(
         &self,
         processor: &VcpuFd,
         vp_index: u32,
         event: Event,
-        pace: Pace,
+        steps: &mut Steps,
     ) -> Option<Stop> {
+        let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
+        let tell = || {
+            let watch = self.around.watch.as_ref().filter(|_| steps.pace == Pace::EveryInstruction);
+            watch.and_then(|watch| lock(watch).stepped(&stands))
+        };
         match event {
             Event::Software => Some(Stop::SoftwareBreakpoint),
-            Event::Hardware(at) => {
+            Event::Hardware { at, stepped } => {
+                let told = if stepped { tell() } else { None };
                 let met = self.debug.hardware.get(usize::from(at));
-                Some(met.map_or(Stop::Stepped, |met| Stop::Breakpoint(*met)))
+                told.or(Some(met.map_or(Stop::Stepped, |met| Stop::Breakpoint(*met))))
             }
-            Event::Step if pace == Pace::EveryInstruction => {
-                let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
-                self.around.watch.as_ref().and_then(|watch| lock(watch).stepped(&stands))
+            Event::Step { pc } => {
+                let told = tell();
+                if let Some(before) = steps.at.replace(pc)
+                    && pc == before.wrapping_add(1)
+                    && stands.code_at(before).first() == Some(&HLT)
+                {
+                    halt(processor);
+                }
+                match steps.pace {
+                    Pace::EveryInstruction => told,
+                    _ => Some(Stop::Stepped),
+                }
             }
-            Event::Step => Some(Stop::Stepped),
         }
+    }
+}
+
+/// Makes a processor wait for an interrupt that has just stepped over HLT. Where
+/// KVM interprets the guest, a single step swallows the waiting.
+fn halt(processor: &VcpuFd) {
+    if processor.get_mp_state().is_ok_and(|state| state.mp_state == KVM_MP_STATE_RUNNABLE) {
+        // Fails for no processor of a machine with interrupt controllers.
+        let _refused = processor.set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_HALTED });
     }
 }

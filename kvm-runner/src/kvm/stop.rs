@@ -52,6 +52,11 @@ pub enum Stop {
         /// Why.
         error: String,
     },
+    /// The trace could not be written.
+    Trace {
+        /// Why.
+        error: String,
+    },
     /// KVM came back for a reason that it was not asked for.
     Unexpected {
         /// KVM_EXIT_* of `linux/kvm.h`.
@@ -110,7 +115,7 @@ impl Stop {
             | Self::Breakpoint(_)
             | Self::SoftwareBreakpoint
             | Self::Enough { .. } => 0,
-            Self::Output { .. } => 2,
+            Self::Output { .. } | Self::Trace { .. } => 2,
             Self::Timeout { .. } => 3,
             Self::TripleFault
             | Self::Emulation(_)
@@ -159,7 +164,7 @@ impl fmt::Display for Stop {
             Self::Breakpoint(Breakpoint { linear, trigger: Trigger::Access(_) }) => {
                 write!(f, "the guest accessed {linear:#x}, which was watched")
             }
-            Self::SoftwareBreakpoint => f.write_str("an INT3 was met"),
+            Self::SoftwareBreakpoint => f.write_str("a breakpoint in the code was met"),
             Self::Enough { count, instructions: true } => {
                 write!(f, "{count} instructions were run, as asked")
             }
@@ -179,6 +184,7 @@ impl fmt::Display for Stop {
             Self::Output { source, error } => {
                 write!(f, "the {source} output could not be written: {error}")
             }
+            Self::Trace { error } => write!(f, "the trace could not be written: {error}"),
             Self::Unexpected { reason } => {
                 write!(f, "KVM stopped for a reason that nobody asked for (KVM_EXIT {reason})")
             }

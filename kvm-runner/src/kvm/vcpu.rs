@@ -1,8 +1,13 @@
 //! One processor: loading its registers, reading them, seeing through its
 //! paging.
 
+use std::fmt;
+
 use igvm_core::x86::{Register, RegisterFile};
-use kvm_bindings::{Msrs, kvm_msr_entry};
+use kvm_bindings::{
+    KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_UNINITIALIZED, Msrs, kvm_fpu,
+    kvm_msr_entry,
+};
 use kvm_ioctls::VcpuFd;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
@@ -104,6 +109,38 @@ pub(super) fn linear_rip(registers: &RegisterFile) -> u64 {
     }
 }
 
+/// What a processor does between two runs (KVM_GET_MP_STATE).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// It goes on.
+    Runs,
+    /// It has halted, and waits for an interrupt.
+    Halted,
+    /// It waits to be started by INIT and SIPI.
+    WaitsForSipi,
+}
+
+impl Activity {
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Halted => "halted",
+            Self::WaitsForSipi => "waits-for-sipi",
+        }
+    }
+}
+
+impl fmt::Display for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Runs => "runs",
+            Self::Halted => "halted",
+            Self::WaitsForSipi => "waits for a start-up interrupt",
+        })
+    }
+}
+
 /// Where a linear address leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Translation {
@@ -137,8 +174,40 @@ impl Processor<'_> {
         read(self.fd)
     }
 
+    /// Its general, segment, table and control registers; the others are as
+    /// after reset. That takes a fraction of the time of [`Self::registers`].
+    ///
+    /// # Errors
+    /// Fails where KVM does.
+    pub fn main_registers(&self) -> Result<RegisterFile, BootError> {
+        let failed = BootError::kvm("read a processor's registers");
+        let state = State {
+            regs: self.fd.get_regs().map_err(&failed)?,
+            sregs: self.fd.get_sregs().map_err(&failed)?,
+            ..State::from(&RegisterFile::reset(false))
+        };
+        Ok(RegisterFile::from(&state))
+    }
+
+    /// What it does.
+    pub fn activity(&self) -> Activity {
+        match self.fd.get_mp_state().map(|state| state.mp_state) {
+            Ok(KVM_MP_STATE_HALTED) => Activity::Halted,
+            Ok(KVM_MP_STATE_UNINITIALIZED | KVM_MP_STATE_INIT_RECEIVED) => Activity::WaitsForSipi,
+            _ => Activity::Runs,
+        }
+    }
+
+    /// Its x87 and SSE registers.
+    ///
+    /// # Errors
+    /// Fails where KVM does.
+    pub fn floating_point(&self) -> Result<kvm_fpu, BootError> {
+        self.fd.get_fpu().map_err(BootError::kvm("read a processor's x87 and SSE registers"))
+    }
+
     /// Sets general, segment, table and control registers, as a debugger does.
-    /// The others stay.
+    /// The others stay, and so does an interrupt that is on its way.
     ///
     /// # Errors
     /// Fails where KVM refuses a value.
@@ -151,7 +220,9 @@ impl Processor<'_> {
                 source: errno.into(),
             }
         };
-        let state = State::from(registers);
+        let mut state = State::from(registers);
+        let now = self.fd.get_sregs().map_err(refused("the special registers"))?;
+        state.sregs.interrupt_bitmap = now.interrupt_bitmap;
         self.fd.set_sregs(&state.sregs).map_err(refused("the special registers"))?;
         self.fd.set_regs(&state.regs).map_err(refused("the general registers"))
     }

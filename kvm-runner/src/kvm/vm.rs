@@ -43,6 +43,8 @@ pub struct Machine {
     pub debug: Debug,
     /// Whether KVM has been told to watch them.
     pub(super) debugged: bool,
+    /// Runs of more than one processor.
+    pub(super) runs: usize,
 }
 
 impl Machine {
@@ -78,6 +80,7 @@ impl Machine {
             recent: Arc::default(),
             debug: Debug::default(),
             debugged: false,
+            runs: 0,
         };
         for vp_index in 0..processors {
             let cpuid = cpuid::for_processor(&supported, vp_index, processors);
@@ -129,6 +132,11 @@ impl Machine {
     pub fn processor(&self, vp_index: u32) -> Option<Processor<'_>> {
         let fd = self.processors.get(vp_index as usize)?;
         Some(Processor { fd, memory: &self.memory, vp_index })
+    }
+
+    /// Whether this host's KVM is known to interpret the guest's kernel.
+    pub fn interprets(&self) -> bool {
+        self.host.interprets() == Some(true)
     }
 
     /// The last exits of all processors.

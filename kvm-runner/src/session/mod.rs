@@ -90,8 +90,21 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Fails where the host does: no thread left, an image that can no longer
     /// be read.
-    pub fn run(&mut self, mut show: impl FnMut(&Report)) -> Result<Report, BootError> {
+    pub fn run(&mut self, show: impl FnMut(&Report)) -> Result<Report, BootError> {
+        self.begin();
+        self.run_on(show)
+    }
+
+    /// Lets the time run from now on.
+    pub fn begin(&mut self) {
         self.started = Instant::now();
+    }
+
+    /// Like [`Session::run`], from wherever the machine stands.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_on(&mut self, mut show: impl FnMut(&Report)) -> Result<Report, BootError> {
         loop {
             let paused = self.resume(self.settings.pace)?;
             if paused.stop == Stop::Requested(Request::Show) {
@@ -99,11 +112,24 @@ impl<'a> Session<'a> {
                 continue;
             }
             if !self.goes_on(&paused.stop) {
-                self.around.console.finish();
-                return Ok(self.machine.report(paused));
+                return Ok(self.end(paused));
             }
             self.reset()?;
         }
+    }
+
+    /// The end: what the guest has said is written, and this is where it stands.
+    pub fn end(&mut self, paused: Paused) -> Report {
+        self.around.console.finish();
+        self.machine.report(paused)
+    }
+
+    /// The stop that follows where the time is up while the machine stands
+    /// still.
+    pub fn overdue(&self) -> Option<Stop> {
+        let after = self.settings.limit?;
+        let over = self.started.elapsed() >= after;
+        over.then_some(Stop::Timeout { after, halted: false })
     }
 
     /// Runs until the machine stops for whatever reason, or its time is up.

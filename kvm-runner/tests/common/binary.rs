@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// The binary, with nothing to read.
 pub fn kvm_runner() -> Command {
@@ -83,4 +84,23 @@ pub fn listing(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Waits for a program to end, and ends it when the time is up.
+#[track_caller]
+pub fn finish_in_time(mut child: Child, patience: Duration) -> Finished {
+    let until = Instant::now() + patience;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+            let left = child.wait_with_output().unwrap();
+            panic!(
+                "not over in time\n{}\n{}",
+                String::from_utf8_lossy(&left.stdout),
+                String::from_utf8_lossy(&left.stderr)
+            );
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Finished::from(child.wait_with_output().unwrap())
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses a part")]
 
 pub mod binary;
+pub mod guest_files;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod loaded;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

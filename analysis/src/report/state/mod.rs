@@ -9,7 +9,7 @@ use igvm_core::span::Span;
 use serde::Serialize;
 
 pub use memory::{AreaView, ExtentView, InsertionView, RegionView};
-pub use processors::{OriginView, ProcessorView};
+pub use processors::{OriginView, ProcessorView, RegistersView};
 
 use super::fields::platform;
 use super::number::Hex;

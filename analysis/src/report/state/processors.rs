@@ -103,6 +103,16 @@ impl From<RegisterValue> for ValueView {
     }
 }
 
+/// A register file as JSON has it: every register by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistersView(pub RegisterFile);
+
+impl Serialize for RegistersView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        registers(&self.0, serializer)
+    }
+}
+
 fn registers<S: Serializer>(registers: &RegisterFile, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(Register::ALL.len()))?;
     for register in Register::ALL {

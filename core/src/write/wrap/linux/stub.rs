@@ -2,7 +2,7 @@
 //! and a file cannot hold.
 //!
 //! It is entered with everything it needs in registers, from the file's
-//! context ([`context`]), and uses no stack:
+//! context (`context`), and uses no stack:
 //!
 //! 1. Memory becomes cacheable: IA32_MTRR_DEF_TYPE (0x2ff) gets its enable bit
 //!    and write-back, since after reset everything is uncacheable (SDM volume
