@@ -334,23 +334,19 @@ fn main_program(call: Call) -> Vec<u8> {
     })
 }
 
-/// Page tables for the first 6 GiB, and both ends of 64 GiB from 1 TiB on: by
-/// pages of 2 MiB, which every processor has.
+/// Page tables for the first 6 GiB, and both ends of the 64 GiB below 512 GiB:
+/// by pages of 2 MiB, which every processor has.
 fn page_tables() -> Vec<[u64; 512]> {
     const GIB: u64 = 1 << 30;
     let table = |nth: u64| start::table_entry(TABLES + nth * 0x1000);
     let directory = |from: u64| {
         start::page_table((0..512).map(|nth| start::page_entry_2m(from + nth * (2 << 20))))
     };
-    let mut high = start::page_table([table(3)]);
-    high[63] = table(4);
-    let mut tables = vec![
-        start::page_table([table(1), 0, table(2)]),
-        start::page_table((5..11).map(table)),
-        high,
-        directory(1 << 40),
-        directory((1 << 40) + 63 * GIB),
-    ];
+    let mut gigabytes = start::page_table((4..10).map(table));
+    gigabytes[448] = table(2);
+    gigabytes[511] = table(3);
+    let mut tables =
+        vec![start::page_table([table(1)]), gigabytes, directory(448 * GIB), directory(511 * GIB)];
     tables.extend((0..6).map(|nth| directory(nth * GIB)));
     tables
 }
