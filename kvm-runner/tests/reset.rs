@@ -22,7 +22,7 @@ use igvm_devices::Ending;
 use kvm_runner::console::{Console, Destination};
 use kvm_runner::describe::description;
 use kvm_runner::guest::Image;
-use kvm_runner::kvm::{Access, Machine, Pace, Place, Processor, Stop, Watch};
+use kvm_runner::kvm::{Access, Deadline, Machine, Pace, Place, Processor, Stop, Watch};
 use kvm_runner::session::{OnFailure, Session, Settings};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -176,13 +176,22 @@ fn session<'a>(
     settings: Settings,
 ) -> (Session<'a>, Buffer) {
     let debug = Buffer::default();
-    let console =
-        Console::new(Destination::Nowhere, Destination::Writer(Box::new(debug.clone())), None);
+    let writer = Box::new(debug.clone());
+    (session_into(host, image, processors, settings, writer), debug)
+}
+
+fn session_into<'a>(
+    host: kvm_runner::kvm::Host,
+    image: &'a dyn Image,
+    processors: u32,
+    settings: Settings,
+    debug: Box<dyn std::io::Write + Send>,
+) -> Session<'a> {
+    let console = Console::new(Destination::Nowhere, Destination::Writer(debug), None);
     let tables = HostTables::new(HostDescription { processors, ..HostDescription::default() });
     let description = description(&load::Host { ram: &[RAM], ..tables.unwrap().host() });
     let machine = Machine::new(host, image, processors).unwrap();
-    let session = Session::new(machine, image, &description, console, None, settings).unwrap();
-    (session, debug)
+    Session::new(machine, image, &description, console, None, settings).unwrap()
 }
 
 /// All that the image names, and all registers.
@@ -217,8 +226,9 @@ fn a_second_run_is_the_first_whatever_stopped_it() {
             let patience = if last == Last::Halt { Duration::from_millis(100) } else { PATIENCE };
             let mut runs = vec![];
             for _ in 0..3 {
-                let deadline = Instant::now() + patience;
-                let resumed = session.machine.resume(&session.around, Pace::Free, Some(deadline));
+                let at = Some(Instant::now() + patience);
+                let deadline = Deadline { at, end: at };
+                let resumed = session.machine.resume(&session.around, Pace::Free, deadline);
                 let mut stop = resumed.unwrap().stop;
                 if let Stop::Timeout { after, .. } = &mut stop {
                     *after = patience;
@@ -409,6 +419,39 @@ fn a_reset_at_any_moment_is_a_reset() {
         let text = debug.text();
         assert!(text.len() > 3 && text.bytes().all(|byte| byte == b'1'), "{text}");
     }
+}
+
+/// A reset that is due waits for the reader of the guest's text. Given up, the
+/// text would be lost and the run would end.
+#[test]
+fn a_due_reset_waits_for_the_reader() {
+    let Some(host) = host() else { return };
+    let code = assemble(32, |asm| {
+        let mut again = asm.create_label();
+        asm.mov(dx, 0x402)?;
+        asm.mov(al, i32::from(b'x'))?;
+        asm.set_label(&mut again)?;
+        asm.out(dx, al)?;
+        asm.jmp(again)
+    });
+    let bits = guest(32, code);
+    let settings = Settings {
+        limit: Some(Duration::from_secs(2)),
+        reset_every: Some(Duration::from_millis(50)),
+        ..Settings::default()
+    };
+    // A socket is full after some hundred bytes that came one by one.
+    let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let reading = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap()
+    });
+    let mut session = session_into(host, &bits, 1, settings, Box::new(writer));
+    let report = session.run(|_| {}).unwrap();
+    assert!(matches!(report.stop, Stop::Timeout { .. }), "{report}");
+    assert!(session.resets() > 3, "{}", session.resets());
+    drop(session);
+    assert!(reading.join().unwrap() > 0);
 }
 
 /// What a file names is written again: pages, pages of zeroes, and parameter

@@ -8,7 +8,7 @@ use igvm_devices::{COM1_IRQ, Description, Devices, Disk, Ending, Wiring};
 use crate::clock::HostClock;
 use crate::console::{Console, Source};
 use crate::guest::{BootError, Image};
-use crate::kvm::{Around, Control, Machine, Pace, Paused, Report, Request, Stop};
+use crate::kvm::{Around, Control, Deadline, Machine, Pace, Paused, Report, Request, Stop};
 
 /// What to do when something could go on by a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,14 +139,14 @@ impl<'a> Session<'a> {
     pub fn resume(&mut self, pace: Pace) -> Result<Paused, BootError> {
         let end = self.settings.limit.and_then(|limit| self.started.checked_add(limit));
         let next = self.next_reset();
-        let deadline = [end, next].into_iter().flatten().min();
+        let deadline = Deadline { at: [end, next].into_iter().flatten().min(), end };
         let mut paused = self.machine.resume(&self.around, pace, deadline)?;
         if let Stop::Timeout { after, .. } = &mut paused.stop {
-            match (end, next) {
-                (end, Some(next)) if end.is_none_or(|end| next < end) => {
-                    paused.stop = Stop::Requested(Request::Reset);
-                }
-                _ => *after = self.settings.limit.unwrap_or_default(),
+            // A reset that waited for a reader may have waited until the end.
+            let over = end.is_some_and(|end| end <= Instant::now());
+            match over || next.is_none() {
+                true => *after = self.settings.limit.unwrap_or_default(),
+                false => paused.stop = Stop::Requested(Request::Reset),
             }
         }
         Ok(paused)
