@@ -454,6 +454,33 @@ fn a_due_reset_waits_for_the_reader() {
     assert!(reading.join().unwrap() > 0);
 }
 
+/// The time between two resets starts anew with every reset, also the guest's.
+#[test]
+fn the_guest_s_own_resets_do_not_put_off_the_periodic_ones() {
+    const OWN: u64 = 20;
+    let Some(host) = host() else { return };
+    let code = assemble(32, |asm| {
+        let mut busy = asm.create_label();
+        asm.cmp(byte_ptr(UNNAMED), OWN as i32)?;
+        asm.je(busy)?;
+        asm.inc(byte_ptr(UNNAMED))?;
+        out(asm, 0xcf9, 0x06)?;
+        asm.set_label(&mut busy)?;
+        asm.in_(al, i32::from(PROBE))?;
+        asm.jmp(busy)
+    });
+    let bits = guest(32, code);
+    let settings = Settings {
+        limit: Some(Duration::from_secs(2)),
+        reset_every: Some(Duration::from_millis(100)),
+        ..Settings::default()
+    };
+    let (mut session, _) = session(host, &bits, 1, settings);
+    let report = session.run(|_| {}).unwrap();
+    assert!(matches!(report.stop, Stop::Timeout { .. }), "{report}");
+    assert!(session.resets() > OWN, "{}", session.resets());
+}
+
 /// What a file names is written again: pages, pages of zeroes, and parameter
 /// areas with what the file and the loader put into them.
 #[test]

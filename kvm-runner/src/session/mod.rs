@@ -28,7 +28,8 @@ pub struct Settings {
     pub on_reset: OnFailure,
     /// When the guest takes a triple fault, by which real PCs are reset.
     pub on_triple_fault: OnFailure,
-    /// The machine is reset each time this much has passed.
+    /// The machine is reset when this much has passed since its start or its
+    /// last reset.
     pub reset_every: Option<Duration>,
     /// How the processors run.
     pub pace: Pace,
@@ -56,6 +57,8 @@ pub struct Session<'a> {
     settings: Settings,
     resets: u64,
     started: Instant,
+    /// When `reset_every` wants the next reset.
+    next: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -81,7 +84,15 @@ impl<'a> Session<'a> {
         };
         let devices = Arc::new(Mutex::new(Devices::new(description, wiring)));
         let around = Around { devices, console, control: Control::default(), watch: None };
-        Ok(Self { machine, around, image, settings, resets: 0, started: Instant::now() })
+        Ok(Self {
+            machine,
+            around,
+            image,
+            settings,
+            resets: 0,
+            started: Instant::now(),
+            next: None,
+        })
     }
 
     /// Runs until the end, and says where the machine stands then. `show` is
@@ -98,6 +109,7 @@ impl<'a> Session<'a> {
     /// Lets the time run from now on.
     pub fn begin(&mut self) {
         self.started = Instant::now();
+        self.next = None;
     }
 
     /// Like [`Session::run`], from wherever the machine stands.
@@ -152,11 +164,16 @@ impl<'a> Session<'a> {
         Ok(paused)
     }
 
-    /// When `reset_every` wants the next reset.
-    fn next_reset(&self) -> Option<Instant> {
+    /// When `reset_every` wants the next reset: that long after the last,
+    /// whoever wanted that, or from now on where the time has passed while the
+    /// machine stood still.
+    fn next_reset(&mut self) -> Option<Instant> {
         let every = self.settings.reset_every?;
-        let times = u32::try_from(self.resets).ok()?.checked_add(1)?;
-        self.started.checked_add(every.checked_mul(times)?)
+        let now = Instant::now();
+        if self.next.is_none_or(|next| next <= now) {
+            self.next = now.checked_add(every);
+        }
+        self.next
     }
 
     /// Whether a reset follows a stop.
@@ -178,6 +195,7 @@ impl<'a> Session<'a> {
         self.around.devices.lock().unwrap_or_else(PoisonError::into_inner).reset();
         self.machine.reset(self.image, &self.around.control)?;
         self.resets += 1;
+        self.next = None;
         Ok(())
     }
 
