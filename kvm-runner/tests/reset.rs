@@ -74,23 +74,129 @@ fn put(asm: &mut CodeAssembler) -> Result<(), IcedError> {
     asm.out(dx, al)
 }
 
-/// Changes memory, the stack, registers, interrupt controllers and the timer,
-/// prints, and leaves the guest in one way.
-fn program(asm: &mut CodeAssembler, bitness: u32, last: Last) -> Result<(), IcedError> {
-    asm.inc(byte_ptr(COUNTER))?;
-    asm.mov(al, byte_ptr(COUNTER))?;
+/// Prints AL as two letters from A to P.
+fn show(asm: &mut CodeAssembler) -> Result<(), IcedError> {
+    asm.mov(ah, al)?;
+    asm.shr(al, 4)?;
+    asm.add(al, i32::from(b'A'))?;
     put(asm)?;
-    for (port, value) in [(0x21, 0xa5), (0xa1, 0x5a), (0x43, 0x34), (0x40, 0x11), (0x40, 0x22)] {
+    asm.mov(al, ah)?;
+    asm.and(al, 0xf)?;
+    asm.add(al, i32::from(b'A'))?;
+    put(asm)
+}
+
+/// As [`show`] prints it.
+fn shown(byte: u8) -> String {
+    [byte >> 4, byte & 0xf].map(|nibble| char::from(b'A' + nibble)).into_iter().collect()
+}
+
+/// Ports of the interrupt controllers and the timer, and what is written there.
+const PORTS: [(i32, u32); 5] =
+    [(0x21, 0xa5), (0xa1, 0x5a), (0x43, 0x34), (0x40, 0x11), (0x40, 0x22)];
+/// Model-specific registers, and what is written there: IA32_SYSENTER_CS, which
+/// KVM lists; the default memory type, the first memory type range and the
+/// address in the first machine-check bank, which it does not list.
+const MSRS: [(u32, u32); 4] = [(0x174, 0x07), (0x2ff, 0xc06), (0x200, 0x06), (0x402, 0x33)];
+/// The local APIC's spurious interrupt vector register. (KVM_SET_SREGS would
+/// reset the task priority as well.)
+const APIC_SVR: u32 = 0xfee0_00f0;
+
+/// Where in the text of [`looks_then_changes`] what is, and what it would be
+/// without a reset.
+fn changed(bitness: u32, vector: bool) -> Vec<(&'static str, u8)> {
+    let mut all = vec![
+        ("first interrupt controller", 0xa5),
+        ("second interrupt controller", 0x5a),
+        ("timer", 0x34),
+        ("IA32_SYSENTER_CS", 0x07),
+        ("IA32_MTRR_DEF_TYPE", 0x06),
+        ("IA32_MTRR_PHYSBASE0", 0x06),
+        ("IA32_MC0_ADDR", 0x33),
+        ("DR0", 0x99),
+    ];
+    all.extend((bitness != 16).then_some(("local APIC", 0xaa)));
+    all.extend(vector.then_some(("XMM0", 0xff)));
+    all
+}
+
+/// Prints what a reset should bring back, and changes all of it.
+fn looks_then_changes(
+    asm: &mut CodeAssembler,
+    bitness: u32,
+    vector: bool,
+) -> Result<(), IcedError> {
+    for port in [0x21, 0xa1] {
+        asm.in_(al, port)?;
+        show(asm)?;
+    }
+    // Read-back command: status of counter 0; neither output nor null count,
+    // which depend on the time.
+    asm.mov(al, 0xe2)?;
+    asm.out(0x43, al)?;
+    asm.in_(al, 0x40)?;
+    asm.and(al, 0x3f)?;
+    show(asm)?;
+    for (port, value) in PORTS {
         asm.mov(al, value)?;
         asm.out(port, al)?;
     }
-    asm.mov(ecx, 0x174)?; // IA32_SYSENTER_CS
-    asm.rdmsr()?;
-    asm.add(al, i32::from(b'a'))?;
+    for (index, value) in MSRS {
+        asm.mov(ecx, index)?;
+        asm.rdmsr()?;
+        show(asm)?;
+        asm.mov(eax, value)?;
+        asm.xor(edx, edx)?;
+        asm.wrmsr()?;
+    }
+    match bitness {
+        64 => asm.mov(rax, dr0)?,
+        _ => asm.mov(eax, dr0)?,
+    }
+    show(asm)?;
+    asm.mov(eax, 0x99)?;
+    match bitness {
+        64 => asm.mov(dr0, rax)?,
+        _ => asm.mov(dr0, eax)?,
+    }
+    if bitness != 16 {
+        asm.mov(ebx, APIC_SVR)?;
+        let register = if bitness == 64 { dword_ptr(rbx) } else { dword_ptr(ebx) };
+        asm.mov(eax, register)?;
+        show(asm)?;
+        asm.mov(register, 0x1aa)?;
+    }
+    if vector {
+        // CR4.OSFXSR: SSE.
+        match bitness {
+            64 => asm.mov(rax, cr4)?,
+            _ => asm.mov(eax, cr4)?,
+        }
+        asm.or(eax, 0x200)?;
+        match bitness {
+            64 => asm.mov(cr4, rax)?,
+            _ => asm.mov(cr4, eax)?,
+        }
+        asm.fxsave(ptr(UNNAMED))?;
+        asm.mov(al, byte_ptr(UNNAMED + 160))?;
+        show(asm)?;
+        asm.pcmpeqb(xmm0, xmm0)?;
+    }
+    Ok(())
+}
+
+/// Changes memory, the stack, registers, interrupt controllers and the timer,
+/// prints, and leaves the guest in one way.
+fn program(
+    asm: &mut CodeAssembler,
+    bitness: u32,
+    last: Last,
+    vector: bool,
+) -> Result<(), IcedError> {
+    asm.inc(byte_ptr(COUNTER))?;
+    asm.mov(al, byte_ptr(COUNTER))?;
     put(asm)?;
-    asm.mov(eax, 0x7)?;
-    asm.xor(edx, edx)?;
-    asm.wrmsr()?;
+    looks_then_changes(asm, bitness, vector)?;
     asm.mov(ebx, 0x1234_5678)?;
     asm.mov(esi, 0x1111)?;
     match bitness {
@@ -145,6 +251,11 @@ fn guest(bitness: u32, code: Vec<u8>) -> Bits {
         32 => Bits::flat(&code),
         _ => common::long(&code),
     };
+    if bitness == 64 {
+        // The local APIC's 2 MiB, through a page directory of their own.
+        bits.pieces.push((0x2018, 0x4003_u64.to_le_bytes().to_vec()));
+        bits.pieces.push((0x4fb8, 0xfee0_0093_u64.to_le_bytes().to_vec()));
+    }
     bits.memory = vec![RAM];
     bits.pieces.push((COUNTER, vec![b'0']));
     bits.pieces.push((NO_TABLE, vec![0; 10]));
@@ -219,7 +330,10 @@ fn a_second_run_is_the_first_whatever_stopped_it() {
         for last in LAST {
             let Some(host) = host() else { return };
             let what = format!("{last:?} in {bitness}-bit code");
-            let bits = guest(bitness, assemble(bitness, |asm| program(asm, bitness, last)));
+            // SSE is beyond a KVM that interprets the guest.
+            let vector = host.interprets() == Some(false);
+            let code = assemble(bitness, |asm| program(asm, bitness, last, vector));
+            let bits = guest(bitness, code);
             let (mut session, debug) = session(host, &bits, 1, Settings::default());
             session.around.watch = Some(Arc::new(Mutex::new(AtProbe)));
             let fresh = state(&session, &bits);
@@ -247,7 +361,17 @@ fn a_second_run_is_the_first_whatever_stopped_it() {
                 assert_eq!(memory, &runs[0].1.1, "{what}");
                 assert_eq!(accesses, &runs[0].2, "{what}");
             }
-            assert_eq!(debug.text(), "1a1a1a", "{what}");
+            let text = debug.text();
+            let looks = changed(bitness, vector);
+            let (first, _) = text.split_at(1 + 2 * looks.len());
+            for (at, (name, changed)) in looks.into_iter().enumerate() {
+                let is = |run: usize| &text[run * first.len() + 1 + 2 * at..][..2];
+                assert_ne!(is(0), shown(changed), "{what}: {name}");
+                for run in 1..3 {
+                    assert_eq!(is(run), is(0), "{what}: {name}, run {run}");
+                }
+            }
+            assert_eq!(text, first.repeat(3), "{what}");
         }
     }
 }
