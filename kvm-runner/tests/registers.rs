@@ -73,11 +73,14 @@ fn attributes_land_in_the_fields_of_their_names() {
 #[test]
 fn the_xsave_image_has_the_registers_and_their_bits() {
     let file = RegisterFile::reset(true);
-    let mut area = kvm_bindings::kvm_xsave { region: [0; 1024], extra: Default::default() };
-    State::from(&file).put_in_xsave(&mut area);
-    // FCW at byte 0, abridged FTW at 4, MXCSR at 24, XSTATE_BV at 512.
-    assert_eq!((area.region[0], area.region[1], area.region[6]), (0x40, 0xff, 0x1f80));
-    assert_eq!(area.region[128], 3);
+    for (with_pkru, components) in [(false, 3), (true, 0x203)] {
+        let area = State::from(&file).xsave(with_pkru);
+        // FCW at byte 0, abridged FTW at 4, MXCSR at 24, XSTATE_BV at 512.
+        let mut expected = [0; 1024];
+        (expected[0], expected[1], expected[6]) = (0x40, 0xff, 0x1f80);
+        expected[128] = components;
+        assert_eq!(area.region, expected);
+    }
 }
 
 /// What KVM or the processor makes of a register that was asked for, and why.

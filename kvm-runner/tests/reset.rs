@@ -22,7 +22,7 @@ use igvm_devices::Ending;
 use kvm_runner::console::{Console, Destination};
 use kvm_runner::describe::description;
 use kvm_runner::guest::Image;
-use kvm_runner::kvm::{Access, Machine, Pace, Place, Processor, Stop, Watch};
+use kvm_runner::kvm::{Access, Deadline, Machine, Pace, Place, Processor, Stop, Watch};
 use kvm_runner::session::{OnFailure, Session, Settings};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -74,23 +74,129 @@ fn put(asm: &mut CodeAssembler) -> Result<(), IcedError> {
     asm.out(dx, al)
 }
 
-/// Changes memory, the stack, registers, interrupt controllers and the timer,
-/// prints, and leaves the guest in one way.
-fn program(asm: &mut CodeAssembler, bitness: u32, last: Last) -> Result<(), IcedError> {
-    asm.inc(byte_ptr(COUNTER))?;
-    asm.mov(al, byte_ptr(COUNTER))?;
+/// Prints AL as two letters from A to P.
+fn show(asm: &mut CodeAssembler) -> Result<(), IcedError> {
+    asm.mov(ah, al)?;
+    asm.shr(al, 4)?;
+    asm.add(al, i32::from(b'A'))?;
     put(asm)?;
-    for (port, value) in [(0x21, 0xa5), (0xa1, 0x5a), (0x43, 0x34), (0x40, 0x11), (0x40, 0x22)] {
+    asm.mov(al, ah)?;
+    asm.and(al, 0xf)?;
+    asm.add(al, i32::from(b'A'))?;
+    put(asm)
+}
+
+/// As [`show`] prints it.
+fn shown(byte: u8) -> String {
+    [byte >> 4, byte & 0xf].map(|nibble| char::from(b'A' + nibble)).into_iter().collect()
+}
+
+/// Ports of the interrupt controllers and the timer, and what is written there.
+const PORTS: [(i32, u32); 5] =
+    [(0x21, 0xa5), (0xa1, 0x5a), (0x43, 0x34), (0x40, 0x11), (0x40, 0x22)];
+/// Model-specific registers, and what is written there: IA32_SYSENTER_CS, which
+/// KVM lists; the default memory type, the first memory type range and the
+/// address in the first machine-check bank, which it does not list.
+const MSRS: [(u32, u32); 4] = [(0x174, 0x07), (0x2ff, 0xc06), (0x200, 0x06), (0x402, 0x33)];
+/// The local APIC's spurious interrupt vector register. (KVM_SET_SREGS would
+/// reset the task priority as well.)
+const APIC_SVR: u32 = 0xfee0_00f0;
+
+/// Where in the text of [`looks_then_changes`] what is, and what it would be
+/// without a reset.
+fn changed(bitness: u32, vector: bool) -> Vec<(&'static str, u8)> {
+    let mut all = vec![
+        ("first interrupt controller", 0xa5),
+        ("second interrupt controller", 0x5a),
+        ("timer", 0x34),
+        ("IA32_SYSENTER_CS", 0x07),
+        ("IA32_MTRR_DEF_TYPE", 0x06),
+        ("IA32_MTRR_PHYSBASE0", 0x06),
+        ("IA32_MC0_ADDR", 0x33),
+        ("DR0", 0x99),
+    ];
+    all.extend((bitness != 16).then_some(("local APIC", 0xaa)));
+    all.extend(vector.then_some(("XMM0", 0xff)));
+    all
+}
+
+/// Prints what a reset should bring back, and changes all of it.
+fn looks_then_changes(
+    asm: &mut CodeAssembler,
+    bitness: u32,
+    vector: bool,
+) -> Result<(), IcedError> {
+    for port in [0x21, 0xa1] {
+        asm.in_(al, port)?;
+        show(asm)?;
+    }
+    // Read-back command: status of counter 0; neither output nor null count,
+    // which depend on the time.
+    asm.mov(al, 0xe2)?;
+    asm.out(0x43, al)?;
+    asm.in_(al, 0x40)?;
+    asm.and(al, 0x3f)?;
+    show(asm)?;
+    for (port, value) in PORTS {
         asm.mov(al, value)?;
         asm.out(port, al)?;
     }
-    asm.mov(ecx, 0x174)?; // IA32_SYSENTER_CS
-    asm.rdmsr()?;
-    asm.add(al, i32::from(b'a'))?;
+    for (index, value) in MSRS {
+        asm.mov(ecx, index)?;
+        asm.rdmsr()?;
+        show(asm)?;
+        asm.mov(eax, value)?;
+        asm.xor(edx, edx)?;
+        asm.wrmsr()?;
+    }
+    match bitness {
+        64 => asm.mov(rax, dr0)?,
+        _ => asm.mov(eax, dr0)?,
+    }
+    show(asm)?;
+    asm.mov(eax, 0x99)?;
+    match bitness {
+        64 => asm.mov(dr0, rax)?,
+        _ => asm.mov(dr0, eax)?,
+    }
+    if bitness != 16 {
+        asm.mov(ebx, APIC_SVR)?;
+        let register = if bitness == 64 { dword_ptr(rbx) } else { dword_ptr(ebx) };
+        asm.mov(eax, register)?;
+        show(asm)?;
+        asm.mov(register, 0x1aa)?;
+    }
+    if vector {
+        // CR4.OSFXSR: SSE.
+        match bitness {
+            64 => asm.mov(rax, cr4)?,
+            _ => asm.mov(eax, cr4)?,
+        }
+        asm.or(eax, 0x200)?;
+        match bitness {
+            64 => asm.mov(cr4, rax)?,
+            _ => asm.mov(cr4, eax)?,
+        }
+        asm.fxsave(ptr(UNNAMED))?;
+        asm.mov(al, byte_ptr(UNNAMED + 160))?;
+        show(asm)?;
+        asm.pcmpeqb(xmm0, xmm0)?;
+    }
+    Ok(())
+}
+
+/// Changes memory, the stack, registers, interrupt controllers and the timer,
+/// prints, and leaves the guest in one way.
+fn program(
+    asm: &mut CodeAssembler,
+    bitness: u32,
+    last: Last,
+    vector: bool,
+) -> Result<(), IcedError> {
+    asm.inc(byte_ptr(COUNTER))?;
+    asm.mov(al, byte_ptr(COUNTER))?;
     put(asm)?;
-    asm.mov(eax, 0x7)?;
-    asm.xor(edx, edx)?;
-    asm.wrmsr()?;
+    looks_then_changes(asm, bitness, vector)?;
     asm.mov(ebx, 0x1234_5678)?;
     asm.mov(esi, 0x1111)?;
     match bitness {
@@ -145,6 +251,11 @@ fn guest(bitness: u32, code: Vec<u8>) -> Bits {
         32 => Bits::flat(&code),
         _ => common::long(&code),
     };
+    if bitness == 64 {
+        // The local APIC's 2 MiB, through a page directory of their own.
+        bits.pieces.push((0x2018, 0x4003_u64.to_le_bytes().to_vec()));
+        bits.pieces.push((0x4fb8, 0xfee0_0093_u64.to_le_bytes().to_vec()));
+    }
     bits.memory = vec![RAM];
     bits.pieces.push((COUNTER, vec![b'0']));
     bits.pieces.push((NO_TABLE, vec![0; 10]));
@@ -176,13 +287,22 @@ fn session<'a>(
     settings: Settings,
 ) -> (Session<'a>, Buffer) {
     let debug = Buffer::default();
-    let console =
-        Console::new(Destination::Nowhere, Destination::Writer(Box::new(debug.clone())), None);
+    let writer = Box::new(debug.clone());
+    (session_into(host, image, processors, settings, writer), debug)
+}
+
+fn session_into<'a>(
+    host: kvm_runner::kvm::Host,
+    image: &'a dyn Image,
+    processors: u32,
+    settings: Settings,
+    debug: Box<dyn std::io::Write + Send>,
+) -> Session<'a> {
+    let console = Console::new(Destination::Nowhere, Destination::Writer(debug), None);
     let tables = HostTables::new(HostDescription { processors, ..HostDescription::default() });
     let description = description(&load::Host { ram: &[RAM], ..tables.unwrap().host() });
     let machine = Machine::new(host, image, processors).unwrap();
-    let session = Session::new(machine, image, &description, console, None, settings).unwrap();
-    (session, debug)
+    Session::new(machine, image, &description, console, None, settings).unwrap()
 }
 
 /// All that the image names, and all registers.
@@ -210,15 +330,19 @@ fn a_second_run_is_the_first_whatever_stopped_it() {
         for last in LAST {
             let Some(host) = host() else { return };
             let what = format!("{last:?} in {bitness}-bit code");
-            let bits = guest(bitness, assemble(bitness, |asm| program(asm, bitness, last)));
+            // SSE is beyond a KVM that interprets the guest.
+            let vector = host.interprets() == Some(false);
+            let code = assemble(bitness, |asm| program(asm, bitness, last, vector));
+            let bits = guest(bitness, code);
             let (mut session, debug) = session(host, &bits, 1, Settings::default());
             session.around.watch = Some(Arc::new(Mutex::new(AtProbe)));
             let fresh = state(&session, &bits);
             let patience = if last == Last::Halt { Duration::from_millis(100) } else { PATIENCE };
             let mut runs = vec![];
             for _ in 0..3 {
-                let deadline = Instant::now() + patience;
-                let resumed = session.machine.resume(&session.around, Pace::Free, Some(deadline));
+                let at = Some(Instant::now() + patience);
+                let deadline = Deadline { at, end: at };
+                let resumed = session.machine.resume(&session.around, Pace::Free, deadline);
                 let mut stop = resumed.unwrap().stop;
                 if let Stop::Timeout { after, .. } = &mut stop {
                     *after = patience;
@@ -237,7 +361,17 @@ fn a_second_run_is_the_first_whatever_stopped_it() {
                 assert_eq!(memory, &runs[0].1.1, "{what}");
                 assert_eq!(accesses, &runs[0].2, "{what}");
             }
-            assert_eq!(debug.text(), "1a1a1a", "{what}");
+            let text = debug.text();
+            let looks = changed(bitness, vector);
+            let (first, _) = text.split_at(1 + 2 * looks.len());
+            for (at, (name, changed)) in looks.into_iter().enumerate() {
+                let is = |run: usize| &text[run * first.len() + 1 + 2 * at..][..2];
+                assert_ne!(is(0), shown(changed), "{what}: {name}");
+                for run in 1..3 {
+                    assert_eq!(is(run), is(0), "{what}: {name}, run {run}");
+                }
+            }
+            assert_eq!(text, first.repeat(3), "{what}");
         }
     }
 }
@@ -409,6 +543,66 @@ fn a_reset_at_any_moment_is_a_reset() {
         let text = debug.text();
         assert!(text.len() > 3 && text.bytes().all(|byte| byte == b'1'), "{text}");
     }
+}
+
+/// A reset that is due waits for the reader of the guest's text. Given up, the
+/// text would be lost and the run would end.
+#[test]
+fn a_due_reset_waits_for_the_reader() {
+    let Some(host) = host() else { return };
+    let code = assemble(32, |asm| {
+        let mut again = asm.create_label();
+        asm.mov(dx, 0x402)?;
+        asm.mov(al, i32::from(b'x'))?;
+        asm.set_label(&mut again)?;
+        asm.out(dx, al)?;
+        asm.jmp(again)
+    });
+    let bits = guest(32, code);
+    let settings = Settings {
+        limit: Some(Duration::from_secs(2)),
+        reset_every: Some(Duration::from_millis(50)),
+        ..Settings::default()
+    };
+    // A socket is full after some hundred bytes that came one by one.
+    let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let reading = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap()
+    });
+    let mut session = session_into(host, &bits, 1, settings, Box::new(writer));
+    let report = session.run(|_| {}).unwrap();
+    assert!(matches!(report.stop, Stop::Timeout { .. }), "{report}");
+    assert!(session.resets() > 3, "{}", session.resets());
+    drop(session);
+    assert!(reading.join().unwrap() > 0);
+}
+
+/// The time between two resets starts anew with every reset, also the guest's.
+#[test]
+fn the_guest_s_own_resets_do_not_put_off_the_periodic_ones() {
+    const OWN: u64 = 20;
+    let Some(host) = host() else { return };
+    let code = assemble(32, |asm| {
+        let mut busy = asm.create_label();
+        asm.cmp(byte_ptr(UNNAMED), OWN as i32)?;
+        asm.je(busy)?;
+        asm.inc(byte_ptr(UNNAMED))?;
+        out(asm, 0xcf9, 0x06)?;
+        asm.set_label(&mut busy)?;
+        asm.in_(al, i32::from(PROBE))?;
+        asm.jmp(busy)
+    });
+    let bits = guest(32, code);
+    let settings = Settings {
+        limit: Some(Duration::from_secs(2)),
+        reset_every: Some(Duration::from_millis(100)),
+        ..Settings::default()
+    };
+    let (mut session, _) = session(host, &bits, 1, settings);
+    let report = session.run(|_| {}).unwrap();
+    assert!(matches!(report.stop, Stop::Timeout { .. }), "{report}");
+    assert!(session.resets() > OWN, "{}", session.resets());
 }
 
 /// What a file names is written again: pages, pages of zeroes, and parameter

@@ -126,8 +126,8 @@ impl Control {
 
     /// Whether nobody waits for text any more that cannot be written: the time
     /// is up, or the run is to end.
-    pub(super) fn is_over(&self, deadline: Option<Instant>) -> bool {
-        deadline.is_some_and(|deadline| deadline <= Instant::now())
+    pub(super) fn is_over(&self, end: Option<Instant>) -> bool {
+        end.is_some_and(|end| end <= Instant::now())
             || lock(&self.0.inner).causes.iter().any(|(_, cause)| cause.is_end())
     }
 

@@ -9,15 +9,34 @@ const MAX_ENTRIES: usize = 256;
 
 /// KVM_GET_SUPPORTED_CPUID, and the APIC timer's TSC-deadline mode, which that
 /// call leaves to KVM_CHECK_EXTENSION.
+///
+/// Without VMX and SVM: a processor that is in VMX operation cannot be reset,
+/// since KVM then refuses a CR4 without VMXE; and a guest's own guests would be
+/// state of KVM's that nothing here restores.
 pub(super) fn supported(kvm: &Kvm) -> Result<CpuId, kvm_ioctls::Error> {
     const TSC_DEADLINE: u32 = 1 << 24;
     let mut cpuid = kvm.get_supported_cpuid(MAX_ENTRIES)?;
-    if kvm.check_extension(Cap::TscDeadlineTimer) {
-        for entry in cpuid.as_mut_slice().iter_mut().filter(|entry| entry.function == 1) {
+    let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
+    for entry in cpuid.as_mut_slice() {
+        if deadline && entry.function == 1 {
             entry.ecx |= TSC_DEADLINE;
         }
+        forbid_guests(entry);
     }
     Ok(cpuid)
+}
+
+/// Takes VMX (leaf 1) and SVM (leaf 0x8000_0001, with its details in
+/// 0x8000_000a) out of a leaf.
+fn forbid_guests(entry: &mut kvm_cpuid_entry2) {
+    const VMX: u32 = 1 << 5;
+    const SVM: u32 = 1 << 2;
+    match entry.function {
+        1 => entry.ecx &= !VMX,
+        0x8000_0001 => entry.ecx &= !SVM,
+        0x8000_000a => (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, 0, 0),
+        _ => {}
+    }
 }
 
 /// The leaves of processor `id` of `count`; its APIC id is `id`.
@@ -95,6 +114,27 @@ fn topology(function: u32, id: u32, count: u32) -> [kvm_cpuid_entry2; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_processor_offers_to_run_guests_of_its_own() {
+        let leaf = |function| {
+            let mut entry = kvm_cpuid_entry2 {
+                function,
+                eax: u32::MAX,
+                ebx: u32::MAX,
+                ecx: u32::MAX,
+                edx: u32::MAX,
+                ..Default::default()
+            };
+            forbid_guests(&mut entry);
+            [entry.eax, entry.ebx, entry.ecx, entry.edx]
+        };
+        let all = u32::MAX;
+        assert_eq!(leaf(1), [all, all, 0xffff_ffdf, all]);
+        assert_eq!(leaf(0x8000_0001), [all, all, 0xffff_fffb, all]);
+        assert_eq!(leaf(0x8000_000a), [0; 4]);
+        assert_eq!(leaf(7), [all; 4]);
+    }
 
     #[test]
     fn core_bits_hold_the_highest_apic_id() {

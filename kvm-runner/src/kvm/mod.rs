@@ -35,7 +35,7 @@ pub use instruction::{CodeLine, Instruction};
 pub use recent::{Access, Place, Recent};
 pub use regs::{State, as_kvm_keeps};
 pub use report::{Report, Standing, Style};
-pub use run::{Around, Pace, Paused};
+pub use run::{Around, Deadline, Pace, Paused};
 pub use stop::{Emulation, Stop};
 pub use vcpu::{Activity, Processor, Translation};
 pub use vm::{Machine, RESERVED_BY_KVM};

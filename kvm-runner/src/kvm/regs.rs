@@ -29,7 +29,7 @@ pub struct State {
     /// KVM_SET_XCRS: XCR0.
     pub xcrs: kvm_xcrs,
     /// KVM_SET_FPU: the x87 control word and MXCSR, everything else as after
-    /// reset. Hosts with XSAVE need [`State::put_in_xsave`] as well.
+    /// reset. Hosts with XSAVE need [`State::xsave`] as well.
     pub fpu: kvm_fpu,
     /// KVM_SET_MSRS: IA32_PAT.
     pub pat: u64,
@@ -63,19 +63,26 @@ impl From<&RegisterFile> for State {
 }
 
 impl State {
-    /// Puts the floating-point state into the image that XRSTOR will load.
+    /// The image that XRSTOR will load: the floating-point state, and all other
+    /// components as after reset. `with_pkru` names PKRU as well, for
+    /// processors that have it: KVM_SET_XSAVE leaves PKRU alone if it is not
+    /// named, where it initializes every other component.
     ///
     /// KVM_SET_FPU alone writes the registers but not their bits in XSTATE_BV,
     /// so that a processor with XSAVE starts with FCW 0x37f all the same.
-    pub fn put_in_xsave(&self, area: &mut kvm_xsave) {
+    pub fn xsave(&self, with_pkru: bool) -> kvm_xsave {
+        const X87_AND_SSE: u32 = 0b11;
+        const PKRU: u32 = 1 << 9;
         // The legacy area is that of FXSAVE (SDM volume 1, "Layout of the
         // 64-bit Mode FXSAVE Map"): FCW, FSW, abridged FTW; MXCSR at 24. The
-        // registers in between are zero. XSTATE_BV is at 512: x87 and SSE.
-        area.region[..128].fill(0);
+        // registers are zero. XSTATE_BV is at 512; XCOMP_BV, at 520, is 0 in
+        // the standard format.
+        let mut area = kvm_xsave::default();
         area.region[0] = u32::from(self.fpu.fcw) | u32::from(self.fpu.fsw) << 16;
         area.region[1] = u32::from(self.fpu.ftwx);
         area.region[6] = self.fpu.mxcsr;
-        area.region[128] |= 0b11;
+        area.region[128] = X87_AND_SSE | if with_pkru { PKRU } else { 0 };
+        area
     }
 
     /// Takes the control word and MXCSR from what XSAVE would store.

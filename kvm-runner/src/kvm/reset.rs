@@ -5,6 +5,8 @@
 //! power-up, so that is kept and set again: model-specific registers, local
 //! APIC, pending events, interrupt controllers, interval timer.
 
+use std::ops::RangeInclusive;
+
 use kvm_bindings::{
     KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, Msrs, kvm_irqchip,
     kvm_lapic_state, kvm_mp_state, kvm_msr_entry, kvm_pit_state2, kvm_vcpu_events,
@@ -46,12 +48,24 @@ pub(super) struct PowerUp {
     mp_state: kvm_mp_state,
 }
 
+/// Memory type ranges (SDM volume 3, "Memory Type Range Registers"): variable,
+/// fixed, default type. KVM keeps them, and does not list them.
+const MTRRS: [RangeInclusive<u32>; 5] =
+    [0x200..=0x20f, 0x250..=0x250, 0x258..=0x259, 0x268..=0x26f, 0x2ff..=0x2ff];
+/// IA32_MCi_CTL, STATUS, ADDR and MISC of the 32 machine-check banks that KVM
+/// has at most, which it does not list either.
+const MACHINE_CHECK_BANKS: RangeInclusive<u32> = 0x400..=0x47f;
+
 /// The model-specific registers that KVM would save to move a machine to
-/// another host.
+/// another host, and those that it keeps and does not list.
 pub(super) fn saved_msrs(kvm: &Kvm) -> Result<Vec<u32>, BootError> {
     let list = kvm.get_msr_index_list().map_err(BootError::kvm("list its registers"))?;
-    Ok(list.as_slice().to_vec())
+    let unlisted = MTRRS.into_iter().flatten().chain(MACHINE_CHECK_BANKS);
+    Ok(list.as_slice().iter().copied().chain(unlisted).collect())
 }
+
+/// KVM_GET_MSRS and KVM_SET_MSRS refuse 256 at once (MAX_IO_MSRS).
+const MSRS_AT_ONCE: usize = 255;
 
 impl PowerUp {
     pub(super) fn keep(processor: &VcpuFd, msrs: &[u32]) -> Result<Self, BootError> {
@@ -93,15 +107,14 @@ fn read_msrs(processor: &VcpuFd, indices: &[u32]) -> Vec<kvm_msr_entry> {
     let mut read = Vec::with_capacity(indices.len());
     let mut rest = indices;
     while !rest.is_empty() {
-        let entries: Vec<_> = rest
-            .iter()
-            .map(|index| kvm_msr_entry { index: *index, ..Default::default() })
-            .collect();
+        let now = &rest[..rest.len().min(MSRS_AT_ONCE)];
+        let entries: Vec<_> =
+            now.iter().map(|index| kvm_msr_entry { index: *index, ..Default::default() }).collect();
         let Ok(mut msrs) = Msrs::from_entries(&entries) else { break };
         // KVM stops at the first that it has not.
-        let done = processor.get_msrs(&mut msrs).unwrap_or(0).min(rest.len());
+        let done = processor.get_msrs(&mut msrs).unwrap_or(0).min(now.len());
         read.extend_from_slice(&msrs.as_slice()[..done]);
-        rest = rest.get(done + 1..).unwrap_or_default();
+        rest = after(rest, done, now.len());
     }
     read
 }
@@ -110,8 +123,14 @@ fn read_msrs(processor: &VcpuFd, indices: &[u32]) -> Vec<kvm_msr_entry> {
 fn write_msrs(processor: &VcpuFd, entries: &[kvm_msr_entry]) {
     let mut rest = entries;
     while !rest.is_empty() {
-        let Ok(msrs) = Msrs::from_entries(rest) else { break };
-        let done = processor.set_msrs(&msrs).unwrap_or(0).min(rest.len());
-        rest = rest.get(done + 1..).unwrap_or_default();
+        let now = &rest[..rest.len().min(MSRS_AT_ONCE)];
+        let Ok(msrs) = Msrs::from_entries(now) else { break };
+        let done = processor.set_msrs(&msrs).unwrap_or(0).min(now.len());
+        rest = after(rest, done, now.len());
     }
+}
+
+/// What is left after `done` of `asked`: the one that KVM stopped at is not.
+fn after<T>(rest: &[T], done: usize, asked: usize) -> &[T] {
+    rest.get(if done < asked { done + 1 } else { done }..).unwrap_or_default()
 }

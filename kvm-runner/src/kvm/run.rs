@@ -86,6 +86,15 @@ impl Pace {
     }
 }
 
+/// Until when the processors run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deadline {
+    /// They stop then. Text that is on its way to a reader still gets there.
+    pub at: Option<Instant>,
+    /// Nobody waits for a reader any more.
+    pub end: Option<Instant>,
+}
+
 /// Why a run stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paused {
@@ -115,7 +124,7 @@ impl Machine {
         &mut self,
         around: &Around,
         pace: Pace,
-        deadline: Option<Instant>,
+        deadline: Deadline,
     ) -> Result<Paused, BootError> {
         let started = Instant::now();
         let cause = match around.control.start() {
@@ -123,7 +132,8 @@ impl Machine {
             None => self.run_threads(around, pace, deadline)?,
         };
         let (vp_index, cause) = cause.unwrap_or_else(|| {
-            let after = deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(started));
+            let after =
+                deadline.at.map_or(Duration::ZERO, |at| at.saturating_duration_since(started));
             (0, Cause::Stop(Stop::Timeout { after, halted: self.halted_for_ever() }))
         });
         Ok(Paused { stop: self.stop_of(vp_index, cause, &around.console), vp_index })
@@ -133,7 +143,7 @@ impl Machine {
         &mut self,
         around: &Around,
         pace: Pace,
-        deadline: Option<Instant>,
+        deadline: Deadline,
     ) -> Result<Option<(u32, Cause)>, BootError> {
         let started = Instant::now();
         let failed = |what| move |source| BootError::Kvm { what, source };
@@ -170,9 +180,9 @@ impl Machine {
             processors.push((vp_index, thread));
         }
         let threadless = processors.iter().any(|(_, thread)| matches!(thread, Err(Err(_))));
-        let cause = around.control.wait(if threadless { Some(started) } else { deadline });
+        let cause = around.control.wait(if threadless { Some(started) } else { deadline.at });
         let quit = cause.as_ref().is_some_and(|(_, cause)| cause.is_end());
-        let over = || around.console.interrupt(quit || around.control.is_over(deadline));
+        let over = || around.console.interrupt(quit || around.control.is_over(deadline.end));
         let mut joined = Vec::with_capacity(processors.len());
         for (vp_index, thread) in processors {
             match thread {

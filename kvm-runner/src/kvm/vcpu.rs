@@ -35,11 +35,13 @@ pub(super) fn load(
     processor.set_debug_regs(&state.debug).map_err(refused("the debug registers"))?;
     processor.set_fpu(&state.fpu).map_err(refused("the floating-point state"))?;
     // Without XSAVE there is neither an XCR0 nor an XSAVE image.
-    if let Ok(mut area) = processor.get_xsave() {
-        state.put_in_xsave(&mut area);
+    if processor.get_xsave().is_ok() {
         // SAFETY: the kernel reads more than a `kvm_xsave` only after this
         // process asked for larger features by arch_prctl, which it does not.
-        unsafe { processor.set_xsave(&area) }.map_err(refused("the floating-point state"))?;
+        let set = |with_pkru| unsafe { processor.set_xsave(&state.xsave(with_pkru)) };
+        // KVM refuses the whole where it has no PKRU.
+        let set = set(true).or_else(|_| set(false));
+        set.map_err(refused("the floating-point state"))?;
         processor.set_xcrs(&state.xcrs).map_err(refused("XCR0"))?;
     }
     let pat = kvm_msr_entry { index: regs::MSR_PAT, data: state.pat, ..Default::default() };

@@ -8,7 +8,7 @@ use igvm_devices::{COM1_IRQ, Description, Devices, Disk, Ending, Wiring};
 use crate::clock::HostClock;
 use crate::console::{Console, Source};
 use crate::guest::{BootError, Image};
-use crate::kvm::{Around, Control, Machine, Pace, Paused, Report, Request, Stop};
+use crate::kvm::{Around, Control, Deadline, Machine, Pace, Paused, Report, Request, Stop};
 
 /// What to do when something could go on by a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub struct Settings {
     pub on_reset: OnFailure,
     /// When the guest takes a triple fault, by which real PCs are reset.
     pub on_triple_fault: OnFailure,
-    /// The machine is reset each time this much has passed.
+    /// The machine is reset when this much has passed since its start or its
+    /// last reset.
     pub reset_every: Option<Duration>,
     /// How the processors run.
     pub pace: Pace,
@@ -56,6 +57,8 @@ pub struct Session<'a> {
     settings: Settings,
     resets: u64,
     started: Instant,
+    /// When `reset_every` wants the next reset.
+    next: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -81,7 +84,15 @@ impl<'a> Session<'a> {
         };
         let devices = Arc::new(Mutex::new(Devices::new(description, wiring)));
         let around = Around { devices, console, control: Control::default(), watch: None };
-        Ok(Self { machine, around, image, settings, resets: 0, started: Instant::now() })
+        Ok(Self {
+            machine,
+            around,
+            image,
+            settings,
+            resets: 0,
+            started: Instant::now(),
+            next: None,
+        })
     }
 
     /// Runs until the end, and says where the machine stands then. `show` is
@@ -98,6 +109,7 @@ impl<'a> Session<'a> {
     /// Lets the time run from now on.
     pub fn begin(&mut self) {
         self.started = Instant::now();
+        self.next = None;
     }
 
     /// Like [`Session::run`], from wherever the machine stands.
@@ -139,24 +151,29 @@ impl<'a> Session<'a> {
     pub fn resume(&mut self, pace: Pace) -> Result<Paused, BootError> {
         let end = self.settings.limit.and_then(|limit| self.started.checked_add(limit));
         let next = self.next_reset();
-        let deadline = [end, next].into_iter().flatten().min();
+        let deadline = Deadline { at: [end, next].into_iter().flatten().min(), end };
         let mut paused = self.machine.resume(&self.around, pace, deadline)?;
         if let Stop::Timeout { after, .. } = &mut paused.stop {
-            match (end, next) {
-                (end, Some(next)) if end.is_none_or(|end| next < end) => {
-                    paused.stop = Stop::Requested(Request::Reset);
-                }
-                _ => *after = self.settings.limit.unwrap_or_default(),
+            // A reset that waited for a reader may have waited until the end.
+            let over = end.is_some_and(|end| end <= Instant::now());
+            match over || next.is_none() {
+                true => *after = self.settings.limit.unwrap_or_default(),
+                false => paused.stop = Stop::Requested(Request::Reset),
             }
         }
         Ok(paused)
     }
 
-    /// When `reset_every` wants the next reset.
-    fn next_reset(&self) -> Option<Instant> {
+    /// When `reset_every` wants the next reset: that long after the last,
+    /// whoever wanted that, or from now on where the time has passed while the
+    /// machine stood still.
+    fn next_reset(&mut self) -> Option<Instant> {
         let every = self.settings.reset_every?;
-        let times = u32::try_from(self.resets).ok()?.checked_add(1)?;
-        self.started.checked_add(every.checked_mul(times)?)
+        let now = Instant::now();
+        if self.next.is_none_or(|next| next <= now) {
+            self.next = now.checked_add(every);
+        }
+        self.next
     }
 
     /// Whether a reset follows a stop.
@@ -178,6 +195,7 @@ impl<'a> Session<'a> {
         self.around.devices.lock().unwrap_or_else(PoisonError::into_inner).reset();
         self.machine.reset(self.image, &self.around.control)?;
         self.resets += 1;
+        self.next = None;
         Ok(())
     }
 
