@@ -143,7 +143,7 @@ mod on_kvm {
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
     use kvm_runner::kvm::{Host, Machine, Stop};
-    use kvm_runner::sandbox;
+    use kvm_runner::sandbox::{self, Names};
     use kvm_runner::session::{OnFailure, Session, Settings};
     use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
 
@@ -152,6 +152,11 @@ mod on_kvm {
     /// What `--no-sandbox` gives up.
     const UNCONFINED: &str = "without the sandbox, a guest that finds a mistake in a device can \
                               read and write all that you can, start programs and use the network";
+
+    /// What the sandbox cannot keep where the kernel has no Landlock.
+    const NAMES_ANYWHERE: &str = "this kernel has no Landlock: because files get their names when \
+                                  the run is over, a guest that finds a mistake in a device can \
+                                  remove and rename all files that you can";
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -245,7 +250,12 @@ mod on_kvm {
             }
             match self.no_sandbox {
                 true => eprintln!("kvm-runner: warning: {UNCONFINED}"),
-                false => sandbox::confine(folders).map_err(BootError::Sandbox)?,
+                false => {
+                    let names = sandbox::confine(folders).map_err(BootError::Sandbox)?;
+                    if names == Names::Anywhere {
+                        eprintln!("kvm-runner: warning: {NAMES_ANYWHERE}");
+                    }
+                }
             }
             listen(control.clone()).map_err(BootError::system("listen to signals"))?;
             if types {
