@@ -145,7 +145,7 @@ mod on_kvm {
     use kvm_runner::kvm::{Host, Machine, Stop};
     use kvm_runner::sandbox::{self, Names};
     use kvm_runner::session::{OnFailure, Session, Settings};
-    use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
+    use kvm_runner::terminal::{HELP, Over, RawTerminal, Typist, listen};
 
     use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
 
@@ -223,8 +223,9 @@ mod on_kvm {
             let description = description(host);
             let mut session =
                 Session::new(machine, image, &description, console, disk, self.settings())?;
-            let terminal = self.attend(&session, &inside.folders())?;
+            let (terminal, over) = self.attend(&session, &inside.folders())?;
             let report = inside.run(&mut session);
+            over.say();
             drop(terminal);
             let report = report?;
             inside.report(&session.machine, &report)?;
@@ -237,7 +238,7 @@ mod on_kvm {
             &self,
             session: &Session<'_>,
             folders: &[&Path],
-        ) -> Result<Option<RawTerminal>, BootError> {
+        ) -> Result<(Option<RawTerminal>, Over), BootError> {
             let control = &session.around.control;
             let types = self.serial.to_str() == Some("stdio");
             // The terminal first: that takes a process with a single thread.
@@ -257,13 +258,14 @@ mod on_kvm {
                     }
                 }
             }
-            listen(control.clone()).map_err(BootError::system("listen to signals"))?;
+            let over = listen(control.clone(), terminal.as_ref().map(RawTerminal::before))
+                .map_err(BootError::system("listen to signals"))?;
             if types {
                 let devices = Arc::clone(&session.around.devices);
                 Typist::start(devices, control.clone())
                     .map_err(BootError::system("read what is typed"))?;
             }
-            Ok(terminal)
+            Ok((terminal, over))
         }
     }
 

@@ -171,6 +171,8 @@ mod on_kvm {
                 Some(server) => gdb::run(session, server, tell),
                 None => session.run(tell),
             }?;
+            // From now on a signal ends the process, which leaves no socket.
+            self.server = None;
             if let Some(trace) = &self.trace {
                 let finished = trace.lock().unwrap_or_else(PoisonError::into_inner).finish();
                 if let (Err(error), 0) = (finished, report.stop.exit_code()) {
