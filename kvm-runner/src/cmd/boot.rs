@@ -1,5 +1,7 @@
 //! `boot`: runs a machine on KVM.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod files;
 mod inside;
 
 use std::path::PathBuf;
@@ -147,6 +149,7 @@ mod on_kvm {
     use kvm_runner::session::{OnFailure, Session, Settings};
     use kvm_runner::terminal::{HELP, Over, RawTerminal, Typist, listen};
 
+    use super::files::Files;
     use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
 
     /// What `--no-sandbox` gives up.
@@ -204,8 +207,29 @@ mod on_kvm {
             }
         }
 
+        /// Everything that is opened by a name.
+        fn files(&self) -> Files<'_> {
+            let mut files = Files::default();
+            if let Some(file) = &self.file {
+                files.input("the IGVM file", file, false);
+            }
+            if let Some(disk) = &self.disk {
+                files.input("the disk", &disk.path, disk.writable);
+            }
+            for (what, path) in [("--serial", &self.serial), ("--debugcon", &self.debugcon)] {
+                match path.to_str() {
+                    Some("none") => {}
+                    Some("stdio") => files.standard_output(what, path),
+                    _ => files.output(what, path),
+                }
+            }
+            self.inside.name(&mut files);
+            files
+        }
+
         fn start(&self, image: &LoadedImage<'_>, host: &load::Host<'_>) -> Result<Stop, BootError> {
-            self.inside.check(&self.serial, &self.debugcon)?;
+            self.inside.check()?;
+            self.files().check()?;
             let disk = match &self.disk {
                 Some(disk) => Some(open_disk(disk)?),
                 None => None,
