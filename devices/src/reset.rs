@@ -8,7 +8,8 @@ pub(crate) const SYSTEM_CONTROL_A: u16 = 0x92;
 /// Reset control register of the chipset.
 pub(crate) const RESET_CONTROL: u16 = 0xcf9;
 
-/// Port 0x92: resets when bit 0 rises.
+/// Port 0x92: resets when bit 0 is written. It reads as 0, so every write of 1 is
+/// a rise.
 const FAST_RESET: u8 = 0x01;
 /// Port 0x92: address line 20 is on. KVM cannot switch it off, so the bit only
 /// remembers.

@@ -74,8 +74,27 @@ impl Com1 {
 
     /// Writes the register at `offset` from [`COM1`].
     pub(crate) fn write(&mut self, offset: u8, value: u8) {
+        self.clear_received(offset, value);
         // The guest cannot be told that its text did not arrive; the writer
         // remembers why (see `Console::failure`).
         let _lost = self.uart.write(offset, value);
+    }
+
+    /// FCR bit 1 clears the receive FIFO, which the crate's port has not.
+    fn clear_received(&mut self, offset: u8, value: u8) {
+        const FCR: u8 = 2;
+        const CLEAR: u8 = 1 << 1;
+        const RECEIVED: u8 = 0;
+        const LCR: u8 = 3;
+        const DLAB: u8 = 1 << 7;
+        const LSR: u8 = 5;
+        const DATA_READY: u8 = 1;
+        // With DLAB the data register is the divisor's.
+        if offset != FCR || value & CLEAR == 0 || self.uart.read(LCR) & DLAB != 0 {
+            return;
+        }
+        while self.uart.read(LSR) & DATA_READY != 0 {
+            self.uart.read(RECEIVED);
+        }
     }
 }

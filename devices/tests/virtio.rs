@@ -366,38 +366,32 @@ fn indirect_descriptors_must_be_negotiated() {
     }
 }
 
-/// Overlapping buffers, so that 64 KiB of memory ask for half a gibibyte.
+/// Overlapping buffers, so that 10 MiB of memory ask for more than 2 GiB.
 #[test]
 fn one_ring_moves_no_more_than_it_may() {
+    const BUFFER: u32 = 10 << 20;
+    const REQUEST: u32 = 14 * BUFFER;
     let disk = RamDisk::new(0);
-    disk.content.lock().unwrap().resize(64 << 20, 0x77);
+    disk.content.lock().unwrap().resize(REQUEST as usize, 0x77);
     let mut driver = Driver::started(disk);
-    let (read, most) = (VIRTIO_BLK_T_IN, 256 << 20);
-    driver.poke(FREE, &[&read.to_le_bytes()[..], &[0; 12]].concat());
-    // 13 buffers of 32 KiB 16 times; then one request that is as large as the
-    // disk's limits and the chain's allow.
+    driver.pc.ram.0.resize(BUFFER as usize + 0x1_0000, 0);
+    driver.poke(FREE, &[&VIRTIO_BLK_T_IN.to_le_bytes()[..], &[0; 12]].concat());
     let mut chain = vec![Descriptor { gpa: FREE, len: 16, flags: NEXT, next: 1 }];
-    chain.extend((2..15).map(|next| Descriptor {
-        gpa: FREE + 0x1000,
-        len: 0x8000,
-        flags: NEXT | WRITE,
-        next,
-    }));
+    let buffer = |next| Descriptor { gpa: FREE + 0x1000, len: BUFFER, flags: NEXT | WRITE, next };
+    chain.extend((2..16).map(buffer));
     chain.push(Descriptor { gpa: FREE + 0x100, len: 1, flags: WRITE, next: 0 });
     driver.describe(&chain);
     (0..16).for_each(|_| driver.offer(0));
     driver.ring();
-    assert_eq!(driver.given_back(), [(0, 13 * 0x8000 + 1); 16]);
-    // Larger than may be moved at all: refused before anything is touched.
-    driver.describe(&[
-        chain[0],
-        Descriptor { gpa: 0, len: most + 512, flags: NEXT | WRITE, next: 2 },
-        Descriptor { gpa: FREE + 0x100, len: 1, flags: WRITE, next: 0 },
-    ]);
+    // Fourteen of them are 1.9 GiB; none beyond that is done, not even in part.
+    let done = (0, REQUEST + 1);
+    let expected: Vec<_> = (0..16).map(|nth| if nth < 14 { done } else { (0, 0) }).collect();
+    assert_eq!(driver.given_back(), expected);
+    assert_eq!(driver.peek(FREE + 0x100, 1), [IO_ERROR]);
+    // The next ring begins anew.
     driver.offer(0);
     driver.ring();
-    assert_eq!(driver.given_back(), [(0, 0)]);
-    assert_eq!(driver.peek(FREE + 0x100, 1), [IO_ERROR]);
+    assert_eq!(driver.given_back(), [done]);
     assert_eq!(driver.status(), READY);
 }
 

@@ -15,7 +15,7 @@ mod rom;
 use std::path::{Path, PathBuf};
 
 use common::binary::{self, Finished, folder};
-use common::{PATIENCE, Run, host, packaged, run, with_loaded};
+use common::{PATIENCE, Run, host, packaged, run, skip, with_loaded};
 use igvm_analysis::document::Document;
 use igvm_analysis::host::{HostDescription, HostTables};
 use igvm_analysis::loaded::LoadStorage;
@@ -145,7 +145,11 @@ fn debians_kernel_boots_on_kvm() {
     ] {
         assert!(text.contains(line), "no {line:?} in:\n{text}");
     }
-    assert!(interprets || text.contains("init: processors 2"), "{text}");
+    if interprets {
+        skip("this KVM interprets the guest's kernel: Linux was run until it counts processors");
+    } else {
+        assert!(text.contains("init: processors 2"), "{text}");
+    }
 }
 
 /// The end of what such a host can do is said to be the host's.

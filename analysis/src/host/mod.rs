@@ -26,8 +26,9 @@ pub const HIGH_RAM_START: u64 = 4 << 30;
 /// The I/O APIC and everything above it up to 4 GiB is not for device memory.
 const LOW_MMIO_END: u64 = 0xfec0_0000;
 
-/// Device memory above all RAM that fits below it.
-const HIGH_MMIO: Span = Span::new(1 << 40, 64 << 30);
+/// Device memory above all RAM that fits below it. It ends where the addresses
+/// of a processor with 39 bits of them do: fewer has none that runs guests.
+const HIGH_MMIO: Span = Span::between((1 << 39) - (64 << 30), 1 << 39);
 
 /// Device memory of every machine, whatever RAM it has. A machine with less RAM
 /// below 4 GiB has more: see MMIO_RANGES of [`HostTables::host`].

@@ -14,9 +14,7 @@ pub(crate) enum Space {
     /// I/O ports.
     Io,
     /// Memory below 4 GiB.
-    Memory32,
-    /// Memory anywhere; takes the next register, too.
-    Memory64,
+    Memory,
 }
 
 /// One base address register of a function.
@@ -38,14 +36,10 @@ impl Bar {
     pub(crate) fn install(&self, config: &mut Config) {
         let kind = match self.space {
             Space::Io => 0b01,
-            Space::Memory32 => 0b000,
-            Space::Memory64 => 0b100,
+            Space::Memory => 0b000,
         };
         config.set(self.register(), &[kind]);
         config.allow(self.register(), &(!(self.size - 1)).to_le_bytes());
-        if self.space == Space::Memory64 {
-            config.allow(self.register() + 4, &[0xff; 4]);
-        }
     }
 
     /// The offset of an address, if the function answers there.
@@ -53,10 +47,7 @@ impl Bar {
         let low = u64::from(config.u32(self.register()) & !(self.size - 1));
         let (base, at) = match (self.space, address) {
             (Space::Io, Address::Port(port)) if config.command(IO_SPACE) => (low, port.into()),
-            (Space::Memory32, Address::Memory(gpa)) if config.command(MEMORY_SPACE) => (low, gpa),
-            (Space::Memory64, Address::Memory(gpa)) if config.command(MEMORY_SPACE) => {
-                (low | u64::from(config.u32(self.register() + 4)) << 32, gpa)
-            }
+            (Space::Memory, Address::Memory(gpa)) if config.command(MEMORY_SPACE) => (low, gpa),
             _ => return None,
         };
         // Nobody has assigned an address yet.

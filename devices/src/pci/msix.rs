@@ -33,7 +33,7 @@ impl<const N: usize> Msix<N> {
     /// The memory that holds table and pending bits, by base address register
     /// `index`.
     pub(crate) const fn bar(index: u8) -> Bar {
-        Bar { index, space: Space::Memory32, size: SIZE }
+        Bar { index, space: Space::Memory, size: SIZE }
     }
 
     /// Adds the capability, with everything masked, in the memory of `bar`.
@@ -93,6 +93,11 @@ impl<const N: usize> Msix<N> {
             self.pending |= 1 << vector;
             self.deliver(config, interrupts);
         }
+    }
+
+    /// Forgets the messages that wait: the function they are from is reset.
+    pub(crate) fn forget(&mut self) {
+        self.pending = 0;
     }
 
     /// Sends what waits and may be sent.

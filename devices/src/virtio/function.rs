@@ -12,7 +12,11 @@ const VECTORS: usize = 2;
 const NO_VECTOR: u16 = 0xffff;
 
 /// The structures that a driver maps, a page each.
-const STRUCTURES: Bar = Bar { index: 0, space: Space::Memory64, size: 0x4000 };
+///
+/// Below 4 GiB, like all memory of functions here: firmware puts what may lie
+/// above at the top of what its processor can address, and there the ACPI tables
+/// tell of no window.
+const STRUCTURES: Bar = Bar { index: 0, space: Space::Memory, size: 0x4000 };
 const COMMON: u32 = 0x0000;
 const ISR: u32 = 0x1000;
 const DEVICE: u32 = 0x2000;
@@ -120,6 +124,7 @@ impl VirtioBlock {
     /// stays.
     fn reset_device(&mut self) {
         self.take_isr();
+        self.msix.forget();
         self.config_vector = NO_VECTOR;
         self.queue_vector = NO_VECTOR;
         self.queue_select = 0;

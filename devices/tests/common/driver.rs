@@ -16,7 +16,7 @@ use super::{Pc, RamDisk};
 pub const FUNCTION: u8 = 3 << 3;
 
 /// Where the driver assigns addresses.
-pub const STRUCTURES: u64 = 0x12_e000_0000;
+pub const STRUCTURES: u64 = 0xe000_0000;
 pub const MSIX: u32 = 0xe010_0000;
 pub const BELL_PORT: u16 = 0xc000;
 
@@ -101,7 +101,6 @@ impl Driver {
     pub fn attach(mut pc: Pc) -> Self {
         assert_eq!(pc.config(FUNCTION, 0), 0x1042_1af4);
         pc.set_config(FUNCTION, 0x10, STRUCTURES as u32);
-        pc.set_config(FUNCTION, 0x14, (STRUCTURES >> 32) as u32);
         pc.set_config(FUNCTION, 0x18, MSIX);
         pc.set_config(FUNCTION, 0x1c, BELL_PORT.into());
         pc.set_config(FUNCTION, 0x04, 0b111);

@@ -64,6 +64,14 @@ impl PowerUp {
         })
     }
 
+    /// Lets the others find this processor by its APIC id. KVM looks that up in
+    /// a map that it makes when a local APIC changes, and a processor is not in
+    /// the map that its own creation makes: without this the last of them would
+    /// get no INIT that names it.
+    pub(super) fn make_known(&self, processor: &VcpuFd) -> Result<(), BootError> {
+        processor.set_lapic(&self.lapic).map_err(BootError::kvm("make a processor known"))
+    }
+
     /// First the model-specific registers, since registers depend on them.
     pub(super) fn restore_msrs(&self, processor: &VcpuFd) {
         write_msrs(processor, &self.msrs);

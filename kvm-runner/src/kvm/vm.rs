@@ -15,7 +15,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::control::{Control, lock};
 use super::reset::{self, Chips, PowerUp};
-use super::{Debug, Host, HostError, Processor, Recent, cpuid, vcpu};
+use super::{Debug, Host, HostError, Processor, Recent, cpuid, interrupt, vcpu};
 use crate::guest::{BootError, Image};
 use igvm_devices::InterruptLine;
 
@@ -95,6 +95,10 @@ impl Machine {
             machine.power_up.push(PowerUp::keep(&processor, &msrs)?);
             start(&processor, image.registers(vp_index), vp_index)?;
             machine.processors.push(processor);
+        }
+        if let Some((processor, power_up)) = machine.processors.last().zip(machine.power_up.last())
+        {
+            power_up.make_known(processor)?;
         }
         Ok(machine)
     }
@@ -207,6 +211,7 @@ fn configure(fd: &VmFd) -> Result<(), BootError> {
     fd.set_identity_map_address(IDENTITY_MAP).map_err(BootError::kvm("place its identity map"))?;
     fd.set_tss_address(TSS as usize).map_err(BootError::kvm("place its task-state segment"))?;
     fd.create_irq_chip().map_err(BootError::kvm("create interrupt controllers"))?;
+    interrupt::connect_lines(fd)?;
     let pit = kvm_pit_config { flags: KVM_PIT_SPEAKER_DUMMY, ..Default::default() };
     fd.create_pit2(pit).map_err(BootError::kvm("create an interval timer"))?;
     // By default KVM rewrites a VMCALL in the guest's code as the host's own

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -84,7 +84,12 @@ impl Typist {
     /// must read them before there is room for more.
     fn hand_over(&self, waiting: &mut VecDeque<u8>) {
         if !waiting.is_empty() {
-            let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+            // A guest may keep the devices busy; our own keys do not wait for it.
+            let mut devices = match self.devices.try_lock() {
+                Ok(devices) => devices,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
             let taken = devices.serial_input(waiting.make_contiguous());
             waiting.drain(..taken);
         }
