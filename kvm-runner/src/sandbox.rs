@@ -10,6 +10,9 @@
 //!   number; anything else ends the process with a sentence;
 //! - files and TCP, once more, by Landlock where the kernel has it.
 //!
+//! Files that are complete only in the end are open by then and get their names
+//! then: so names can be made and removed, in the folders that are given.
+//!
 //! All that must come before other threads: Landlock binds the calling thread
 //! and those it starts.
 
@@ -19,8 +22,8 @@ use std::io;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, Scope,
+    ABI, Access, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -50,32 +53,45 @@ impl SandboxError {
     }
 }
 
-/// Confines this process, for good. Files can still be made in `folders`, and
-/// nowhere else. To be called while there is a single thread.
+/// Where a confined process can give files a name and take it from them. It can
+/// open none anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// In the folders that were given and in what is below them, as Landlock
+    /// watches.
+    InFolders,
+    /// Wherever this user can: folders were given, and the kernel has no
+    /// Landlock.
+    Anywhere,
+}
+
+/// Confines this process, for good. Open files can still get a name in
+/// `folders`. To be called while there is a single thread.
 ///
 /// # Errors
 /// Fails where the kernel has no seccomp. Where it has no Landlock, seccomp
 /// alone must do.
-pub fn confine(folders: &[&Path]) -> Result<(), SandboxError> {
+pub fn confine(folders: &[&Path]) -> Result<Names, SandboxError> {
     say_what_was_stopped()?;
-    confine_files(folders).map_err(SandboxError::of)?;
-    let makes_files = !folders.is_empty();
-    let mut filters = vec![failing(&UNKNOWN, libc::ENOSYS)?, failing(&REFUSED, libc::EACCES)?];
-    if !makes_files {
-        filters.push(failing(&FILES, libc::EACCES)?);
-    }
-    filters.push(allowed(makes_files)?);
+    let landlock = confine_names(folders).map_err(SandboxError::of)?;
+    let gives_names = !folders.is_empty();
+    let filters =
+        [failing(&UNKNOWN, libc::ENOSYS)?, failing(&REFUSED, libc::EACCES)?, allowed(gives_names)?];
     for filter in filters {
         seccompiler::apply_filter(&filter).map_err(SandboxError::of)?;
     }
-    Ok(())
+    match landlock {
+        RulesetStatus::NotEnforced if gives_names => Ok(Names::Anywhere),
+        _ => Ok(Names::InFolders),
+    }
 }
 
-/// Landlock: no file but in these folders, no TCP, no signal to others.
-fn confine_files(folders: &[&Path]) -> Result<RestrictionStatus, landlock::RulesetError> {
+/// Landlock: no file opened, no name made or removed but in these folders, no
+/// TCP, no signal to others.
+fn confine_names(folders: &[&Path]) -> Result<RulesetStatus, landlock::RulesetError> {
     const NEWEST: ABI = ABI::V6;
-    let new_files =
-        AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::RemoveFile;
+    // Not Refer: a file without a name belongs to the folder it was made in.
+    let names = AccessFs::MakeReg | AccessFs::RemoveFile;
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
@@ -84,10 +100,10 @@ fn confine_files(folders: &[&Path]) -> Result<RestrictionStatus, landlock::Rules
     for folder in folders {
         // A folder that is not there takes no file either.
         if let Ok(folder) = PathFd::new(folder) {
-            rules = rules.add_rule(PathBeneath::new(folder, new_files))?;
+            rules = rules.add_rule(PathBeneath::new(folder, names))?;
         }
     }
-    rules.restrict_self()
+    rules.restrict_self().map(|status| status.ruleset)
 }
 
 /// Whether the kernel has Landlock, for whoever wants to say so.
@@ -106,12 +122,19 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// the older call.
 const UNKNOWN: [i64; 1] = [libc::SYS_clone3];
 
-/// What libraries try and can do without.
-const REFUSED: [i64; 4] = [libc::SYS_open, libc::SYS_readlink, libc::SYS_access, libc::SYS_socket];
-
-/// The same, unless files are to be made: then Landlock alone says where.
-const FILES: [i64; 4] =
-    [libc::SYS_openat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_readlinkat];
+/// What libraries try and can do without: the last by whoever shows where a
+/// panic came from.
+const REFUSED: [i64; 9] = [
+    libc::SYS_open,
+    libc::SYS_openat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_access,
+    libc::SYS_socket,
+    libc::SYS_readlink,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+];
 
 /// These calls fail with an error number.
 fn failing(calls: &[i64], errno: libc::c_int) -> Result<BpfProgram, SandboxError> {
@@ -120,19 +143,18 @@ fn failing(calls: &[i64], errno: libc::c_int) -> Result<BpfProgram, SandboxError
 }
 
 /// What a run needs. Anything else is the end.
-fn allowed(makes_files: bool) -> Result<BpfProgram, SandboxError> {
+fn allowed(gives_names: bool) -> Result<BpfProgram, SandboxError> {
     let mut rules = Rules::new();
     let mut allow = |calls: &[i64]| rules.extend(calls.iter().map(|call| (*call, vec![])));
     // Of several filters the strictest answer counts: those fail already.
     allow(&UNKNOWN);
     allow(&REFUSED);
-    allow(&FILES);
     // Open files and pipes: text, images, disks, terminals, a debugger.
     allow(&[libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev]);
     allow(&[libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_lseek, libc::SYS_close]);
     allow(&[libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_ftruncate, libc::SYS_fstat]);
     allow(&[libc::SYS_poll, libc::SYS_ppoll, libc::SYS_dup, libc::SYS_eventfd2]);
-    allow(&[libc::SYS_accept4, libc::SYS_recvfrom, libc::SYS_sendto, libc::SYS_shutdown]);
+    allow(&[libc::SYS_accept4]);
     // Threads, their memory, their clocks.
     allow(&[libc::SYS_futex, libc::SYS_set_robust_list, libc::SYS_rseq, libc::SYS_sched_yield]);
     allow(&[libc::SYS_gettid, libc::SYS_getpid, libc::SYS_sched_getaffinity, libc::SYS_exit]);
@@ -143,9 +165,9 @@ fn allowed(makes_files: bool) -> Result<BpfProgram, SandboxError> {
     allow(&[libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn]);
     allow(&[libc::SYS_rt_sigtimedwait, libc::SYS_sigaltstack, libc::SYS_wait4]);
     allow(&[libc::SYS_exit_group]);
-    if makes_files {
+    if gives_names {
         allow(&[libc::SYS_linkat, libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2]);
-        allow(&[libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_fchmod]);
+        allow(&[libc::SYS_unlink, libc::SYS_unlinkat]);
     }
     for (call, conditions) in conditional()? {
         rules.insert(call, conditions);

@@ -287,9 +287,9 @@ fn a_running_machine_is_interrupted_and_debuggers_come_and_go() {
         return;
     }
     let folder = folder("gdb-by-hand");
-    let guest = guest_files::flat32(&folder, &[&COUNT]);
+    let guest = guest_files::flat32(&folder, &[&COUNT, &COUNT_TOO]);
     let socket = folder.join("socket");
-    let child = waiting(&socket, &[guest.to_str().unwrap()]);
+    let child = waiting(&socket, &[guest.to_str().unwrap(), "--cpus=2"]);
     let connect = || {
         let stream = UnixStream::connect(&socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -301,7 +301,9 @@ fn a_running_machine_is_interrupted_and_debuggers_come_and_go() {
             assert_eq!(stream.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&said));
             said.push(byte[0]);
         }
+        String::from_utf8_lossy(&said).into_owned()
     };
+    let hex = |text: &str| text.bytes().map(|it| format!("{it:02x}")).collect::<String>();
     let mut first = connect();
     first.write_all(&packet("vCont;c")).unwrap();
     std::thread::sleep(Duration::from_millis(200));
@@ -310,11 +312,27 @@ fn a_running_machine_is_interrupted_and_debuggers_come_and_go() {
     // In one breath: it is not lost that the interrupt was there already.
     first.write_all(&[packet("vCont;c"), vec![3]].concat()).unwrap();
     until(&mut first, "T02");
+    // The second processor does one instruction: it is the one that stops.
+    first.write_all(&packet("vCont;s:2")).unwrap();
+    until(&mut first, "T05");
     drop(first);
     let mut noise = connect();
     noise.write_all(b"GET / HTTP/1.1\r\n\r\n$#$#00\x03\x03$vCont;s:0#ff").unwrap();
     drop(noise);
+    // Who comes later is told where it stands, until that is no longer so.
+    let mut later = connect();
+    let info = packet(&format!("qRcmd,{}", hex("info")));
+    later.write_all(&info).unwrap();
+    let said = until(&mut later, "$OK#");
+    assert!(!said.contains(&hex("before the first instruction")), "{said}");
+    assert!(said.contains(&hex("processor 1 at ")), "{said}");
+    later.write_all(&packet(&format!("qRcmd,{}", hex("reset")))).unwrap();
+    until(&mut later, "$OK#");
+    drop(later);
     let mut last = connect();
+    last.write_all(&info).unwrap();
+    let said = until(&mut last, "$OK#");
+    assert!(said.contains(&hex("before the first instruction")), "{said}");
     last.write_all(&packet("m3000,4")).unwrap();
     until(&mut last, "#");
     last.write_all(&packet("k")).unwrap();

@@ -198,6 +198,75 @@ fn what_cannot_be_is_refused() {
     }
 }
 
+/// Before anything is made or overwritten.
+#[test]
+fn outputs_that_would_spoil_something_are_refused() {
+    let folder = folder("spoil");
+    let guest = binary::write(&folder, "guest.igvm", &binary::sample("hello-long64"));
+    let disk = binary::write(&folder, "disk.img", &[0x5a; 512]);
+    binary::write(&folder, "old", b"old");
+    std::fs::hard_link(folder.join("old"), folder.join("same")).unwrap();
+    std::os::unix::fs::symlink("new", folder.join("link")).unwrap();
+    let before = listing(&folder);
+    let in_folder = |argument: &str| match argument.split_once('=') {
+        Some((option, name)) if !["-", "stdio", "none"].contains(&name) => {
+            format!("{option}={}", folder.join(name).display())
+        }
+        _ => argument.to_owned(),
+    };
+    let cases: [(&[&str], &str); 17] = [
+        (&["--trace=-"], "give --serial none"),
+        (&["--trace-exits=-"], "give --serial none"),
+        (&["--serial=none", "--debugcon=stdio", "--trace=-"], "both go to standard output"),
+        (&["--serial=none", "--trace=-", "--json=-"], "both go to standard output"),
+        (&["--serial=new", "--trace=new"], "are the same file"),
+        (&["--serial=new", "--trace=./new"], "are the same file"),
+        (&["--serial=new", "--debugcon=link"], "are the same file"),
+        (&["--serial=old", "--debugcon=old"], "are the same file"),
+        (&["--serial=old", "--trace=same"], "are the same file"),
+        (&["--trace=new", "--trace-exits=link"], "are the same file"),
+        (&["--json=new", "--dump=new"], "are the same file"),
+        (&["--serial=guest.igvm"], "which would be overwritten"),
+        (&["--trace=guest.igvm"], "which would be overwritten"),
+        (&["--dump=guest.igvm"], "which would be overwritten"),
+        (&["--disk=disk.img", "--json=disk.img"], "which would be overwritten"),
+        (&["--disk=disk.img,rw", "--debugcon=disk.img"], "each would spoil the other"),
+        (&["--disk=guest.igvm,rw"], "which would be overwritten"),
+    ];
+    for (arguments, sentence) in cases {
+        let arguments: Vec<_> = arguments.iter().map(|argument| in_folder(argument)).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let text = boot(&[&[guest.to_str().unwrap()], &arguments[..]].concat()).refusal();
+        assert!(text.contains(sentence), "{arguments:?}: {text}");
+        assert_eq!(listing(&folder), before, "{arguments:?}");
+    }
+    assert_eq!(std::fs::read(&guest).unwrap(), binary::sample("hello-long64"));
+    assert_eq!(std::fs::read(&disk).unwrap(), [0x5a; 512]);
+    assert_eq!(read(&folder.join("old")), "old");
+    for dump in ["-", "/dev/null", folder.to_str().unwrap()] {
+        let text = boot(&[guest.to_str().unwrap(), "--dump", dump]).refusal();
+        assert!(text.contains("needs a regular file"), "{dump}: {text}");
+    }
+    if host().is_none() {
+        return;
+    }
+    // What is mixed there is nobody's, and both traces fit into a file.
+    let both = folder.join("both");
+    let both = both.to_str().unwrap();
+    let output = boot(&[
+        guest.to_str().unwrap(),
+        "--serial=/dev/null",
+        "--debugcon=/dev/null",
+        "--trace",
+        both,
+        "--trace-exits",
+        both,
+    ]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let text = read(Path::new(both));
+    assert!(text.contains("out 0x3f8 <- 48\n") && text.contains("out dx, al"), "{text}");
+}
+
 /// The dump's memory is the guest's, and its registers are where gdb looks.
 #[test]
 fn a_dump_opens_in_gdb() {

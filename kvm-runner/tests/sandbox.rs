@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -18,14 +18,15 @@ use igvm_core::span::Span;
 use igvm_core::write::{FileBuilder, HeaderSpec, Version, start};
 use igvm_devices::Ending;
 use kvm_runner::kvm::Stop;
-use kvm_runner::sandbox::{STOPPED, confine, has_landlock};
+use kvm_runner::sandbox::{Names, STOPPED, confine, has_landlock};
+use kvm_runner::whole::WholeFile;
 
 /// Names the hole that a copy of this program tries, and the folder it may use.
 const HOLE: &str = "IGVM_TEST_HOLE";
 const FOLDER: &str = "IGVM_TEST_FOLDER";
 
 /// Runs this program again, confined, to try one hole. A folder is where it may
-/// make files.
+/// give files a name.
 fn tried(hole: &str, folder: Option<&Path>) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "confined", "--nocapture", "--test-threads=1"]).env(HOLE, hole);
@@ -40,8 +41,18 @@ fn tried(hole: &str, folder: Option<&Path>) -> Output {
 fn confined() {
     let Ok(hole) = std::env::var(HOLE) else { return };
     let folder = std::env::var_os(FOLDER).map(PathBuf::from);
-    let before = File::open("/etc/hostname").or_else(|_| File::open("/etc/passwd")).unwrap();
-    confine(folder.as_deref().as_slice()).unwrap();
+    let before = Before {
+        file: File::open("/etc/passwd").unwrap(),
+        // As a dump is: open, and without a name.
+        new: folder.as_deref().map(|folder| {
+            let name = if hole == "a file in place of another" { "old" } else { "new" };
+            WholeFile::create(&folder.join(name)).unwrap()
+        }),
+        parent: std::os::unix::process::parent_id() as libc::pid_t,
+    };
+    let watched = folder.is_none() || has_landlock();
+    let names = confine(folder.as_deref().as_slice()).unwrap();
+    assert_eq!(names, if watched { Names::InFolders } else { Names::Anywhere });
     match try_hole(&hole, folder.as_deref(), before) {
         Ok(()) => println!("\nDONE"),
         Err(error) => println!("\nREFUSED {error:?}"),
@@ -51,19 +62,41 @@ fn confined() {
     unsafe { libc::_exit(0) }
 }
 
-fn try_hole(hole: &str, folder: Option<&Path>, mut before: File) -> io::Result<()> {
+/// What it had before it was confined.
+struct Before {
+    file: File,
+    new: Option<WholeFile>,
+    parent: libc::pid_t,
+}
+
+fn try_hole(hole: &str, folder: Option<&Path>, mut before: Before) -> io::Result<()> {
     let checked = |result: i64| match result {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     };
+    let outside = |name| folder.unwrap().parent().unwrap().join(name);
     match hole {
         "nothing" => Ok(()),
-        "an open file" => before.read_to_string(&mut String::new()).map(drop),
+        "an open file" => before.file.read_to_string(&mut String::new()).map(drop),
         "a thread" => std::thread::Builder::new().spawn(|| ())?.join().map_err(|_| panic!()),
-        "a new file" => fs::write(folder.unwrap().join("new"), "text"),
+        "a new file" | "a file in place of another" => {
+            let mut new = before.new.unwrap();
+            new.file.set_len(1 << 20)?;
+            new.file.set_len(0)?;
+            new.file.write_all(b"new")?;
+            new.finish()
+        }
         "a renamed file" => fs::rename(folder.unwrap().join("old"), folder.unwrap().join("new")),
-        "a file elsewhere" => fs::write(folder.unwrap().parent().unwrap().join("new"), "text"),
+        "a removed file" => fs::remove_file(folder.unwrap().join("old")),
+        "a file moved out" => fs::rename(folder.unwrap().join("old"), outside("old")),
+        "a file removed elsewhere" => fs::remove_file(outside("outside")),
+        "reading a neighbour" => fs::read(folder.unwrap().join("old")).map(drop),
+        "writing a neighbour" => {
+            File::options().write(true).open(folder.unwrap().join("old")).map(drop)
+        }
+        "making a file" => File::create(folder.unwrap().join("made")).map(drop),
         "reading a file" => fs::read("/etc/passwd").map(drop),
+        "the working folder" => std::env::current_dir().map(drop),
         "a connection" => TcpStream::connect("127.0.0.1:9").map(drop),
         // SAFETY: these do what they say, or end the process.
         hole => checked(unsafe {
@@ -72,7 +105,7 @@ fn try_hole(hole: &str, folder: Option<&Path>, mut before: File) -> io::Result<(
                     libc::execv(c"/bin/true".as_ptr(), [std::ptr::null()].as_ptr()).into()
                 }
                 "a process" => libc::fork().into(),
-                "another's signal" => libc::kill(libc::getppid(), 0).into(),
+                "another's signal" => libc::kill(before.parent, 0).into(),
                 "tracing" => libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0),
                 "typing" => libc::ioctl(0, libc::TIOCSTI, c"x".as_ptr()).into(),
                 "a user" => libc::setuid(65534).into(),
@@ -93,7 +126,6 @@ fn a_confined_process_can_do_what_a_run_needs_and_no_more() {
     let folder = binary::folder("confined");
     let inner = folder.join("inner");
     fs::create_dir(&inner).unwrap();
-    fs::write(inner.join("old"), "text").unwrap();
     let text = |hole, folder: Option<&Path>| {
         let output = tried(hole, folder);
         let text = String::from_utf8_lossy(&output.stdout).into_owned()
@@ -104,25 +136,48 @@ fn a_confined_process_can_do_what_a_run_needs_and_no_more() {
         let (code, text) = text(hole, None);
         assert!(code == Some(0) && text.contains("DONE"), "{hole}: {code:?} {text}");
     }
-    for hole in ["a renamed file", "a new file"] {
-        let (code, text) = text(hole, Some(&inner));
-        assert!(code == Some(0) && text.contains("DONE"), "{hole}: {code:?} {text}");
-    }
-    if has_landlock() {
-        let (code, text) = text("a file elsewhere", Some(&inner));
-        assert!(code == Some(0) && text.contains("REFUSED"), "{code:?} {text}");
-        assert!(!folder.join("new").exists());
-    } else {
-        common::skip("this kernel has no Landlock");
-    }
-    for hole in ["reading a file", "a connection"] {
+    for hole in ["reading a file", "a connection", "the working folder"] {
         let (code, text) = text(hole, None);
         assert!(text.contains("PermissionDenied"), "{hole}: {code:?} {text}");
+    }
+    // In the folder: names, and nothing of what is in the files.
+    let with_folder = |hole, there: &[&str], content: &str| {
+        let _none = fs::remove_file(inner.join("new"));
+        fs::write(inner.join("old"), "old").unwrap();
+        fs::write(folder.join("outside"), "text").unwrap();
+        let (code, text) = text(hole, Some(&inner));
+        assert_eq!(binary::listing(&inner), there, "{hole}: {text}");
+        if let [name, ..] = there {
+            assert_eq!(fs::read_to_string(inner.join(name)).unwrap(), content, "{hole}");
+        }
+        assert_eq!(binary::listing(&folder), ["inner", "outside"], "{hole}: {text}");
+        (code, text)
+    };
+    for (hole, there, content) in [
+        ("a new file", &["new", "old"][..], "new"),
+        ("a file in place of another", &["old"], "new"),
+        ("a renamed file", &["new"], "old"),
+        ("a removed file", &[], ""),
+    ] {
+        let (code, text) = with_folder(hole, there, content);
+        assert!(code == Some(0) && text.contains("DONE"), "{hole}: {code:?} {text}");
+    }
+    for hole in ["reading a neighbour", "writing a neighbour", "making a file"] {
+        let (code, text) = with_folder(hole, &["old"], "old");
+        assert!(code == Some(0) && text.contains("PermissionDenied"), "{hole}: {code:?} {text}");
+    }
+    if has_landlock() {
+        for hole in ["a file moved out", "a file removed elsewhere"] {
+            let (code, text) = with_folder(hole, &["old"], "old");
+            assert!(code == Some(0) && text.contains("REFUSED"), "{hole}: {code:?} {text}");
+        }
+    } else {
+        common::skip("this kernel has no Landlock");
     }
     let stopped = [
         ("a program", libc::SYS_execve),
         ("a process", libc::SYS_clone),
-        ("another's signal", libc::SYS_getppid),
+        ("another's signal", libc::SYS_kill),
         ("tracing", libc::SYS_ptrace),
         ("typing", libc::SYS_ioctl),
         ("a user", libc::SYS_setuid),
@@ -171,15 +226,22 @@ fn a_run_is_confined() {
                 .collect()
         };
         let started = Instant::now();
+        // What is read while a thread starts may be of before: all of them
+        // first, and then all of them at one time.
+        let mut all = 0;
         let running = loop {
             let running = threads();
-            if running.iter().any(|status| status.contains("Name:\tsignals")) {
-                // Once more: the first may have been read while it started.
-                break threads();
+            let named = |name: &str| {
+                running.iter().any(|status| status.starts_with(&format!("Name:\t{name}\n")))
+            };
+            all += usize::from(["signals", "processor 0", "processor 1"].into_iter().all(named));
+            if all == 2 {
+                break running;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "{running:?}");
+            assert!(started.elapsed() < Duration::from_secs(60), "{running:?}");
             assert_eq!(child.try_wait().unwrap(), None);
         };
+        assert!(running.len() >= 4, "{running:?}");
         for status in running {
             assert!(status.contains(&format!("Seccomp:\t{seccomp}\n")), "{status}");
             assert!(status.contains(&format!("NoNewPrivs:\t{privileges}\n")), "{status}");

@@ -84,10 +84,10 @@ impl Terminal {
         self.modes()[2] & (libc::ICANON | libc::ECHO | libc::ISIG) == 0
     }
 
-    /// Starts the runner at this terminal; its messages go to a file.
-    fn boot(&self, file: &Path, messages: &Path) -> Child {
+    /// Starts the runner at this terminal; its messages go elsewhere.
+    fn boot(&self, file: &Path, messages: impl Into<Stdio>) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvm-runner"));
-        command.arg("boot").arg(file).stderr(File::create(messages).unwrap());
+        command.arg("boot").arg(file).stderr(messages);
         command.stdin(Stdio::from(self.program.try_clone().unwrap()));
         command.stdout(Stdio::from(self.program.try_clone().unwrap()));
         // SAFETY: system calls only.
@@ -159,7 +159,7 @@ fn prepared(test: &str) -> Option<(PathBuf, PathBuf, Terminal)> {
 fn keys_reach_the_guest_and_some_are_ours() {
     let Some((file, messages, mut terminal)) = prepared("keys") else { return };
     let before = terminal.modes();
-    let child = terminal.boot(&file, &messages);
+    let child = terminal.boot(&file, File::create(&messages).unwrap());
     terminal.read_until("?");
     assert!(terminal.is_raw());
     terminal.type_in("ab\x03\x01\x01c");
@@ -183,7 +183,7 @@ fn keys_reach_the_guest_and_some_are_ours() {
 fn a_guest_that_ends_leaves_the_terminal_as_it_was() {
     let Some((file, messages, mut terminal)) = prepared("ends") else { return };
     let before = terminal.modes();
-    let child = terminal.boot(&file, &messages);
+    let child = terminal.boot(&file, File::create(&messages).unwrap());
     terminal.read_until("?");
     terminal.type_in("q");
     assert_eq!(end_of(child).code(), Some(0));
@@ -198,13 +198,12 @@ fn a_signal_at_any_moment_leaves_the_terminal_as_it_was() {
     for (signal, round) in signals.into_iter().flat_map(|signal| (0..6).map(move |n| (signal, n))) {
         let terminal = Terminal::new();
         let before = terminal.modes();
-        let child = terminal.boot(&file, &messages);
+        let child = terminal.boot(&file, File::create(&messages).unwrap());
         thread::sleep(Duration::from_millis(round * round * 3));
         if round == 5 {
             eventually("the terminal is taken", || terminal.is_raw());
         }
-        // SAFETY: the child is ours and has not been waited for.
-        unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+        send(&child, signal);
         let status = end_of(child);
         // Before it listens, the signal does what signals do.
         let ended = status.signal() == Some(signal) || status.code() == Some(128 | signal);
@@ -218,24 +217,25 @@ fn a_signal_at_any_moment_leaves_the_terminal_as_it_was() {
 #[test]
 fn a_signal_resets_the_machine() {
     let Some((file, messages, mut terminal)) = prepared("reset") else { return };
-    let child = terminal.boot(&file, &messages);
+    let child = terminal.boot(&file, File::create(&messages).unwrap());
     for _ in 0..3 {
         terminal.read_until("?");
-        // SAFETY: as above.
-        unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGUSR1) };
+        send(&child, libc::SIGUSR1);
     }
     terminal.read_until("?");
     terminal.type_in("q");
     assert_eq!(end_of(child).code(), Some(0));
 }
 
-/// What comes by a pipe is the guest's to the last byte.
+/// What comes by a pipe is the guest's to the last byte, and arrives without
+/// the pipe's end.
 #[test]
 fn a_pipe_is_typed_as_it_is() {
     let Some((file, ..)) = prepared("pipe") else { return };
     let mut child = binary::kvm_runner()
         .arg("boot")
         .arg(&file)
+        .arg("--timeout=60")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -244,10 +244,69 @@ fn a_pipe_is_typed_as_it_is() {
     let typed = format!("\x01x{text}q");
     let mut input = child.stdin.take().unwrap();
     thread::scope(|scope| {
-        scope.spawn(move || input.write_all(typed.as_bytes()));
+        scope.spawn(|| input.write_all(typed.as_bytes()));
         let mut output = String::new();
         child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
         assert_eq!(output, format!("?\x01x{text}"));
     });
+    drop(input);
     assert_eq!(end_of(child).code(), Some(0));
+}
+
+/// A pipe that takes nothing until it is read.
+fn fill(mut pipe: &io::PipeWriter) {
+    let set = |flags: libc::c_int| {
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, flags) }, 0);
+    };
+    set(libc::O_NONBLOCK);
+    while pipe.write(b".").is_ok() {}
+    set(0);
+}
+
+fn send(child: &Child, signal: libc::c_int) {
+    // SAFETY: the child is ours and has not been waited for.
+    unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+}
+
+/// Nobody reads the report: it waits to be written, and a signal ends that.
+#[test]
+fn a_signal_ends_what_follows_the_run() {
+    let Some((_, messages, _)) = prepared("after-the-run") else { return };
+    let (_reader, writer) = io::pipe().unwrap();
+    fill(&writer);
+    let child = binary::kvm_runner()
+        .args(["boot", "--sample=hello-long64", "--serial=none", "--json=-"])
+        .stdout(writer)
+        .stderr(File::create(&messages).unwrap())
+        .spawn()
+        .unwrap();
+    let said = || std::fs::read_to_string(&messages).unwrap();
+    eventually("the run is over", || said().contains("kvm-runner: the guest"));
+    send(&child, libc::SIGTERM);
+    assert_eq!(end_of(child).code(), Some(128 | libc::SIGTERM), "{}", said());
+}
+
+/// Nobody reads where it stands: the first signal waits for the run, the second
+/// does not. What comes at once is no second: `timeout` sends its signal twice.
+#[test]
+fn a_second_signal_ends_what_the_first_does_not() {
+    let Some((file, _, mut terminal)) = prepared("second-signal") else { return };
+    let before = terminal.modes();
+    let (_reader, writer) = io::pipe().unwrap();
+    let mut child = terminal.boot(&file, writer.try_clone().unwrap());
+    terminal.read_until("?");
+    assert!(terminal.is_raw());
+    fill(&writer);
+    send(&child, libc::SIGUSR2);
+    thread::sleep(Duration::from_millis(200));
+    for _ in 0..2 {
+        send(&child, libc::SIGTERM);
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(1000));
+    assert_eq!(child.try_wait().unwrap(), None);
+    send(&child, libc::SIGINT);
+    assert_eq!(end_of(child).code(), Some(128 | libc::SIGINT));
+    assert_eq!(terminal.modes(), before);
 }

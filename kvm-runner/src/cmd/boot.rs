@@ -1,5 +1,7 @@
 //! `boot`: runs a machine on KVM.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod files;
 mod inside;
 
 use std::path::PathBuf;
@@ -143,15 +145,21 @@ mod on_kvm {
     use kvm_runner::guest::BootError;
     use kvm_runner::image::LoadedImage;
     use kvm_runner::kvm::{Host, Machine, Stop};
-    use kvm_runner::sandbox;
+    use kvm_runner::sandbox::{self, Names};
     use kvm_runner::session::{OnFailure, Session, Settings};
-    use kvm_runner::terminal::{HELP, RawTerminal, Typist, listen};
+    use kvm_runner::terminal::{HELP, Over, RawTerminal, Typist, listen};
 
+    use super::files::Files;
     use super::{Boot, DiskArgument, Document, ExitCode, Failure, Then};
 
     /// What `--no-sandbox` gives up.
     const UNCONFINED: &str = "without the sandbox, a guest that finds a mistake in a device can \
                               read and write all that you can, start programs and use the network";
+
+    /// What the sandbox cannot keep where the kernel has no Landlock.
+    const NAMES_ANYWHERE: &str = "this kernel has no Landlock: because files get their names when \
+                                  the run is over, a guest that finds a mistake in a device can \
+                                  remove and rename all files that you can";
 
     /// Memory outside RAM that is created for a file, at most. Firmware has up
     /// to 16 MiB; a single REQUIRED_MEMORY can ask for a little less than this.
@@ -199,8 +207,29 @@ mod on_kvm {
             }
         }
 
+        /// Everything that is opened by a name.
+        fn files(&self) -> Files<'_> {
+            let mut files = Files::default();
+            if let Some(file) = &self.file {
+                files.input("the IGVM file", file, false);
+            }
+            if let Some(disk) = &self.disk {
+                files.input("the disk", &disk.path, disk.writable);
+            }
+            for (what, path) in [("--serial", &self.serial), ("--debugcon", &self.debugcon)] {
+                match path.to_str() {
+                    Some("none") => {}
+                    Some("stdio") => files.standard_output(what, path),
+                    _ => files.output(what, path),
+                }
+            }
+            self.inside.name(&mut files);
+            files
+        }
+
         fn start(&self, image: &LoadedImage<'_>, host: &load::Host<'_>) -> Result<Stop, BootError> {
-            self.inside.check(&self.serial, &self.debugcon)?;
+            self.inside.check()?;
+            self.files().check()?;
             let disk = match &self.disk {
                 Some(disk) => Some(open_disk(disk)?),
                 None => None,
@@ -218,8 +247,9 @@ mod on_kvm {
             let description = description(host);
             let mut session =
                 Session::new(machine, image, &description, console, disk, self.settings())?;
-            let terminal = self.attend(&session, &inside.folders())?;
+            let (terminal, over) = self.attend(&session, &inside.folders())?;
             let report = inside.run(&mut session);
+            over.say();
             drop(terminal);
             let report = report?;
             inside.report(&session.machine, &report)?;
@@ -232,7 +262,7 @@ mod on_kvm {
             &self,
             session: &Session<'_>,
             folders: &[&Path],
-        ) -> Result<Option<RawTerminal>, BootError> {
+        ) -> Result<(Option<RawTerminal>, Over), BootError> {
             let control = &session.around.control;
             let types = self.serial.to_str() == Some("stdio");
             // The terminal first: that takes a process with a single thread.
@@ -245,15 +275,21 @@ mod on_kvm {
             }
             match self.no_sandbox {
                 true => eprintln!("kvm-runner: warning: {UNCONFINED}"),
-                false => sandbox::confine(folders).map_err(BootError::Sandbox)?,
+                false => {
+                    let names = sandbox::confine(folders).map_err(BootError::Sandbox)?;
+                    if names == Names::Anywhere {
+                        eprintln!("kvm-runner: warning: {NAMES_ANYWHERE}");
+                    }
+                }
             }
-            listen(control.clone()).map_err(BootError::system("listen to signals"))?;
+            let over = listen(control.clone(), terminal.as_ref().map(RawTerminal::before))
+                .map_err(BootError::system("listen to signals"))?;
             if types {
                 let devices = Arc::clone(&session.around.devices);
                 Typist::start(devices, control.clone())
                     .map_err(BootError::system("read what is typed"))?;
             }
-            Ok(terminal)
+            Ok((terminal, over))
         }
     }
 

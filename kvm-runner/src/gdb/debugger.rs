@@ -41,7 +41,8 @@ pub(super) struct Debugger<'s, 'i> {
     pub(super) focus: u32,
     /// Whether this host's KVM interprets the guest.
     interprets: bool,
-    /// Why the machine stands.
+    /// Why the machine stands; `None` before its first instruction, also after a
+    /// reset.
     pub(super) stop: Option<Stop>,
     /// Processors that stand at a breakpoint which the debugger knows of, with
     /// its linear address: they get past it when they go on.
@@ -244,11 +245,16 @@ impl<'s, 'i> Debugger<'s, 'i> {
     /// Resets the machine. Breakpoints stay: they are put in with the next run.
     pub(super) fn reset(&mut self) -> Result<(), BootError> {
         self.told.clear();
+        self.stop = None;
         self.session.reset()
     }
 
-    /// Takes every trace of the debugger out of the machine.
+    /// Takes every trace of this debugger out of the machine. Why that stands,
+    /// and where, is for the next one.
     pub(super) fn leave(&mut self) {
+        self.breakpoints = Breakpoints::default();
+        self.resumption = Resumption::default();
+        self.told.clear();
         self.session.machine.debug = crate::kvm::Debug::default();
     }
 }

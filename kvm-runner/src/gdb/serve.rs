@@ -41,19 +41,21 @@ pub fn run(
     mut show: impl FnMut(&Report),
 ) -> Result<Report, BootError> {
     session.begin();
+    // One for all that connect: who comes later wants to know, too, why the
+    // machine stands.
+    let mut debugger = Debugger::new(session, &server.wake);
     loop {
-        let link = match accept(session, server, &mut show)? {
+        let link = match accept(&mut debugger, server, &mut show)? {
             Ok(link) => link,
-            Err(paused) => return Ok(session.end(paused)),
+            Err(paused) => return Ok(debugger.session.end(paused)),
         };
-        let mut debugger = Debugger::new(session, &server.wake);
         let parting = converse(&mut debugger, link, &mut show)?;
         debugger.leave();
         match parting {
-            Parting::Over(paused) => return Ok(session.end(paused)),
+            Parting::Over(paused) => return Ok(debugger.session.end(paused)),
             Parting::Detached => {
                 eprintln!("kvm-runner: the debugger has let go, the machine goes on");
-                return session.run_on(show);
+                return debugger.session.run_on(show);
             }
             Parting::Lost => eprintln!(
                 "kvm-runner: the debugger has gone without a word; the machine stands still until \
@@ -65,7 +67,7 @@ pub fn run(
 
 /// The next debugger, or the end if there is none before that.
 fn accept(
-    session: &mut Session<'_>,
+    debugger: &mut Debugger<'_, '_>,
     server: &Server,
     show: &mut impl FnMut(&Report),
 ) -> Result<Result<Link, Paused>, BootError> {
@@ -76,7 +78,7 @@ fn accept(
         if let Some(link) = link {
             return Ok(Ok(link));
         }
-        if let Some(paused) = meanwhile(session, show)? {
+        if let Some(paused) = meanwhile(debugger, show)? {
             return Ok(Err(paused));
         }
     }
@@ -84,22 +86,22 @@ fn accept(
 
 /// What others want while the machine stands still: the end of the run, maybe.
 fn meanwhile(
-    session: &mut Session<'_>,
+    debugger: &mut Debugger<'_, '_>,
     show: &mut impl FnMut(&Report),
 ) -> Result<Option<Paused>, BootError> {
-    let asked = session.around.control.asked();
+    let asked = debugger.session.around.control.asked();
     match asked {
         Some(end @ (Request::Quit | Request::End { .. })) => {
             return Ok(Some(Paused { stop: Stop::Requested(end), vp_index: 0 }));
         }
-        Some(Request::Reset) => session.reset()?,
+        Some(Request::Reset) => debugger.reset()?,
         Some(Request::Show) => {
             let stop = Stop::Requested(Request::Show);
-            show(&session.machine.report(Paused { stop, vp_index: 0 }));
+            show(&debugger.session.machine.report(Paused { stop, vp_index: 0 }));
         }
         Some(Request::Attention) | None => {}
     }
-    Ok(session.overdue().map(|stop| Paused { stop, vp_index: 0 }))
+    Ok(debugger.session.overdue().map(|stop| Paused { stop, vp_index: 0 }))
 }
 
 /// One debugger, from its first word to its last.
@@ -169,7 +171,7 @@ fn conversation(
         state = match state {
             GdbStubStateMachine::Idle(mut gdb) => match gdb.borrow_conn().next(GLANCE)? {
                 Some(byte) => gdb.incoming_data(debugger, byte)?,
-                None => match meanwhile(debugger.session, show)? {
+                None => match meanwhile(debugger, show)? {
                     Some(paused) => return Ok(Parting::Over(paused)),
                     None => gdb.into(),
                 },

@@ -3,7 +3,7 @@
 //!
 //! - [`Keys`]: which keys are ours.
 //! - [`RawTerminal`]: the terminal without line editing, and back.
-//! - [`listen`]: signals that ask for something.
+//! - [`listen`]: signals that ask for something; [`Over`]: nobody does it any more.
 //! - [`Typist`]: standard input to the serial port.
 
 mod keys;
@@ -12,6 +12,6 @@ mod signals;
 mod typist;
 
 pub use keys::{HELP, Key, Keys};
-pub use raw::RawTerminal;
-pub use signals::listen;
+pub use raw::{Before, RawTerminal};
+pub use signals::{Over, listen};
 pub use typist::Typist;

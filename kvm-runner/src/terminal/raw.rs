@@ -4,14 +4,29 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+/// A terminal, and how it was found.
+#[derive(Clone, Copy)]
+pub struct Before {
+    terminal: RawFd,
+    modes: libc::termios,
+}
+
+impl Before {
+    /// Puts the terminal back.
+    pub fn restore(&self) {
+        // SAFETY: the descriptor is that of standard input. Should it fail, the
+        // terminal is gone.
+        unsafe { libc::tcsetattr(self.terminal, libc::TCSANOW, &raw const self.modes) };
+    }
+}
+
 /// The terminal of standard input without line editing, echo and signal keys.
 /// Dropping it puts the terminal back.
 ///
 /// SIGKILL drops nothing. So a second process stands by that does nothing but
 /// wait until this one is gone, and then puts the terminal back.
 pub struct RawTerminal {
-    terminal: RawFd,
-    before: libc::termios,
+    before: Before,
     guardian: libc::pid_t,
     /// Closed when this process is gone, whichever way.
     alive: Option<OwnedFd>,
@@ -35,8 +50,9 @@ impl RawTerminal {
         // SAFETY: the descriptor is open, the pointer valid.
         checked(unsafe { libc::tcgetattr(terminal, &raw mut before) })?;
         let (guardian, alive) = stand_by(terminal, &before)?;
-        let taken = Self { terminal, before, guardian, alive: Some(alive) };
         let mut raw = before;
+        let before = Before { terminal, modes: before };
+        let taken = Self { before, guardian, alive: Some(alive) };
         // SAFETY: the pointer is to a valid `termios`.
         unsafe { libc::cfmakeraw(&raw mut raw) };
         // Line feeds of guests and of our own messages still start a line.
@@ -45,13 +61,17 @@ impl RawTerminal {
         checked(unsafe { libc::tcsetattr(terminal, libc::TCSANOW, &raw const raw) })?;
         Ok(Some(taken))
     }
+
+    /// How the terminal was found, for whoever ends this process without
+    /// dropping anything.
+    pub fn before(&self) -> Before {
+        self.before
+    }
 }
 
 impl Drop for RawTerminal {
     fn drop(&mut self) {
-        // SAFETY: the descriptor is that of standard input. Should it fail, the
-        // terminal is gone.
-        unsafe { libc::tcsetattr(self.terminal, libc::TCSANOW, &raw const self.before) };
+        self.before.restore();
         // Now the guardian does the same once more and goes.
         self.alive = None;
         // SAFETY: our own child; its status is not wanted.

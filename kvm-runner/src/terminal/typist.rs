@@ -1,7 +1,9 @@
 //! Standard input to the guest's serial port.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +18,9 @@ pub struct Typist {
     devices: Arc<Mutex<Devices>>,
     control: Control,
     keys: Option<Keys>,
+    /// Standard input without Rust's buffer: what that holds back, nobody who
+    /// waits for the descriptor would hear of.
+    input: File,
 }
 
 impl Typist {
@@ -23,10 +28,11 @@ impl Typist {
     /// are ours; anything else arrives byte by byte.
     ///
     /// # Errors
-    /// Fails where the host has no thread left.
+    /// Fails where the host has no thread or no descriptor left.
     pub fn start(devices: Arc<Mutex<Devices>>, control: Control) -> io::Result<()> {
         let keys = io::stdin().is_terminal().then(Keys::default);
-        let typist = Self { devices, control, keys };
+        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let typist = Self { devices, control, keys, input };
         // It ends with the process: nobody can take a read of a terminal back.
         thread::Builder::new().name("typist".to_owned()).spawn(move || typist.run())?;
         Ok(())
@@ -44,12 +50,15 @@ impl Typist {
                 thread::sleep(AGAIN);
                 continue;
             }
-            if !has_input(!waiting.is_empty()) {
+            if !self.has_input(!waiting.is_empty()) {
                 continue;
             }
-            let Ok(len @ 1..) = io::stdin().lock().read(&mut text) else { break };
-            for byte in &text[..len] {
-                waiting.extend(self.typed(*byte));
+            match self.input.read(&mut text) {
+                Ok(len @ 1..) => {
+                    waiting.extend(text[..len].iter().filter_map(|byte| self.typed(*byte)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
             }
             waiting.truncate(MOST);
         }
@@ -85,15 +94,16 @@ impl Typist {
             waiting.drain(..taken);
         }
     }
+
+    /// Waits for input, but not long if something else waits as well.
+    fn has_input(&self, hurry: bool) -> bool {
+        let fd = self.input.as_raw_fd();
+        let mut input = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let timeout = if hurry { AGAIN.as_millis() as libc::c_int } else { -1 };
+        // SAFETY: the pointer is to one structure, as the count says.
+        unsafe { libc::poll(&raw mut input, 1, timeout) > 0 }
+    }
 }
 
 /// How long a full port is left alone.
 const AGAIN: Duration = Duration::from_millis(2);
-
-/// Waits for input, but not long if something else waits as well.
-fn has_input(hurry: bool) -> bool {
-    let mut input = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
-    let timeout = if hurry { AGAIN.as_millis() as libc::c_int } else { -1 };
-    // SAFETY: the pointer is to one structure, as the count says.
-    unsafe { libc::poll(&raw mut input, 1, timeout) > 0 }
-}

@@ -49,7 +49,7 @@ fn address(text: &str) -> Result<Address, String> {
 mod on_kvm {
     use std::fs::File;
     use std::io::{self, BufWriter, Write};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::sync::{Arc, Mutex, PoisonError};
 
     use kvm_runner::console::{Console, standard_output};
@@ -63,6 +63,7 @@ mod on_kvm {
     use kvm_runner::trace::{Sink, Trace};
     use kvm_runner::whole::WholeFile;
 
+    use super::super::files::Files;
     use super::Inside;
 
     /// Everything that the arguments want, opened before the first instruction.
@@ -76,21 +77,40 @@ mod on_kvm {
 
     impl Inside {
         /// What cannot be, before anything is asked of KVM.
-        pub(crate) fn check(&self, serial: &Path, debugcon: &Path) -> Result<(), BootError> {
+        pub(crate) fn check(&self) -> Result<(), BootError> {
             if self.break_at.len() > HARDWARE_BREAKPOINTS {
                 return Err(BootError::Image(format!(
                     "a processor has {HARDWARE_BREAKPOINTS} breakpoints, not {}",
                     self.break_at.len()
                 )));
             }
-            let taken = [serial, debugcon].iter().any(|path| path.as_os_str() == "stdio");
-            match self.json.as_deref() {
-                Some(path) if is_stdout(path) && taken => Err(BootError::Image(
-                    "the guest's text goes to standard output, which `--json -` wants for itself: \
-                     give --serial none or a file"
-                        .to_owned(),
-                )),
-                _ => Ok(()),
+            let no_file = |path: &&PathBuf| {
+                is_stdout(path) || path.metadata().is_ok_and(|metadata| !metadata.is_file())
+            };
+            match self.dump.as_ref().filter(no_file) {
+                Some(path) => Err(BootError::Image(format!(
+                    "a dump has holes and is written out of order: it needs a regular file, which \
+                     {} is not",
+                    path.display()
+                ))),
+                None => Ok(()),
+            }
+        }
+
+        /// Names the files that are written.
+        pub(crate) fn name<'a>(&'a self, files: &mut Files<'a>) {
+            let written = [
+                ("--trace", &self.trace),
+                ("--trace-exits", &self.trace_exits),
+                ("--json", &self.json),
+                ("--dump", &self.dump),
+            ];
+            for (what, path) in written {
+                match path {
+                    Some(path) if is_stdout(path) => files.standard_output(what, path),
+                    Some(path) => files.output(what, path),
+                    None => {}
+                }
             }
         }
 
@@ -171,6 +191,8 @@ mod on_kvm {
                 Some(server) => gdb::run(session, server, tell),
                 None => session.run(tell),
             }?;
+            // From now on a signal ends the process, which leaves no socket.
+            self.server = None;
             if let Some(trace) = &self.trace {
                 let finished = trace.lock().unwrap_or_else(PoisonError::into_inner).finish();
                 if let (Err(error), 0) = (finished, report.stop.exit_code()) {
