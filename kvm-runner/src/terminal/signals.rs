@@ -30,8 +30,9 @@ impl Over {
 /// From now on SIGINT, SIGTERM, SIGHUP and SIGQUIT end the run, SIGUSR1 resets
 /// the machine and SIGUSR2 shows where it stands. A second signal that means
 /// the end, or the first once the run is over, ends the process whatever it is
-/// waiting for, and puts the terminal back. To be called before other threads
-/// start: they leave these signals to one of their own.
+/// waiting for, and puts the terminal back. A signal that is ignored stays so.
+/// To be called before other threads start: they leave these signals to one of
+/// their own.
 ///
 /// # Errors
 /// Fails where the host has no thread left.
@@ -41,7 +42,7 @@ pub fn listen(control: Control, terminal: Option<Before>) -> io::Result<Over> {
     let set = unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        for signal in ASKING {
+        for signal in ASKING.into_iter().filter(|signal| !is_ignored(*signal)) {
             libc::sigaddset(&raw mut set, signal);
         }
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
@@ -68,6 +69,17 @@ pub fn listen(control: Control, terminal: Option<Before>) -> io::Result<Over> {
         }
     })?;
     Ok(said)
+}
+
+/// Whether whoever started this program wants a signal to do nothing: nohup(1)
+/// does with SIGHUP, a shell in a script with SIGINT for what runs beside it.
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: all zeroes is a valid `sigaction`; the call only fills it in.
+    let (told, action) = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        (libc::sigaction(signal, std::ptr::null(), &raw mut action), action)
+    };
+    told == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// The end, as a shell shows it of a program that a signal has ended.
