@@ -354,13 +354,6 @@ fn a_second_run_is_the_first_whatever_stopped_it() {
                 same(&again.0, &fresh.0, &what);
                 assert_eq!(again.1, fresh.1, "{what}");
             }
-            expect_stop(&runs[0].0, last, &what);
-            for (stop, (registers, memory), accesses) in &runs[1..] {
-                assert_eq!(stop, &runs[0].0, "{what}");
-                same(registers, &runs[0].1.0, &what);
-                assert_eq!(memory, &runs[0].1.1, "{what}");
-                assert_eq!(accesses, &runs[0].2, "{what}");
-            }
             let text = debug.text();
             let looks = changed(bitness, vector);
             let (first, _) = text.split_at(1 + 2 * looks.len());
@@ -372,6 +365,13 @@ fn a_second_run_is_the_first_whatever_stopped_it() {
                 }
             }
             assert_eq!(text, first.repeat(3), "{what}");
+            expect_stop(&runs[0].0, last, &what);
+            for (stop, (registers, memory), accesses) in &runs[1..] {
+                assert_eq!(stop, &runs[0].0, "{what}");
+                same(registers, &runs[0].1.0, &what);
+                assert_eq!(memory, &runs[0].1.1, "{what}");
+                assert_eq!(accesses, &runs[0].2, "{what}");
+            }
         }
     }
 }
