@@ -83,7 +83,18 @@ impl PowerUp {
     /// the map that its own creation makes: without this the last of them would
     /// get no INIT that names it.
     pub(super) fn make_known(&self, processor: &VcpuFd) -> Result<(), BootError> {
-        processor.set_lapic(&self.lapic).map_err(BootError::kvm("make a processor known"))
+        self.set_lapic(processor).map_err(BootError::kvm("make a processor known"))
+    }
+
+    /// The local APIC as after power-up, but for the task priority, which is in
+    /// CR8 as well and has been set with the registers.
+    fn set_lapic(&self, processor: &VcpuFd) -> Result<(), kvm_ioctls::Error> {
+        /// Task-priority register; CR8 is its upper half (SDM volume 3, "Task
+        /// Priority in IA-32e Mode").
+        const TPR: usize = 0x80;
+        let mut lapic = self.lapic;
+        lapic.regs[TPR] = (processor.get_sregs()?.cr8 << 4) as _;
+        processor.set_lapic(&lapic)
     }
 
     /// First the model-specific registers, since registers depend on them.
@@ -96,7 +107,7 @@ impl PowerUp {
     pub(super) fn restore(&self, processor: &VcpuFd) -> Result<(), BootError> {
         let failed = BootError::kvm("reset a processor");
         processor.set_vcpu_events(&self.events).map_err(&failed)?;
-        processor.set_lapic(&self.lapic).map_err(&failed)?;
+        self.set_lapic(processor).map_err(&failed)?;
         processor.set_mp_state(self.mp_state).map_err(&failed)
     }
 }
