@@ -58,7 +58,8 @@ impl<'a> LoadedImage<'a> {
     }
 
     fn copy_chunks(&self, span: Span, guest: &GuestMemoryMmap) -> Result<(), BootError> {
-        let mut buffer = vec![0; CHUNK];
+        // A file may have very many small extents.
+        let mut buffer = vec![0; span.len.min(CHUNK as u64) as usize];
         let mut at = span.start;
         while at < span.end() {
             let len = (span.end() - at).min(CHUNK as u64) as usize;

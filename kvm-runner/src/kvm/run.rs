@@ -22,7 +22,7 @@ use super::exit::{self, Exit};
 use super::stop::Emulation;
 use super::{
     Access, Control, Debug, Instruction, Machine, Place, Processor, Recent, Stop, Translation,
-    Watch, vcpu,
+    Watch,
 };
 use crate::console::{Console, Source};
 use crate::guest::BootError;
@@ -214,8 +214,8 @@ impl Machine {
 
     fn emulation(&self, processor: &Processor<'_>, code: &[u8]) -> Option<Stop> {
         let registers = processor.registers().ok()?;
-        let linear = vcpu::linear_rip(&registers);
-        let bitness = vcpu::bitness(&registers);
+        let linear = Processor::linear_rip(&registers);
+        let bitness = Processor::bitness(&registers);
         let in_memory = processor.code_at(linear);
         let code = if code.is_empty() { &in_memory } else { code };
         Some(Stop::Emulation(match Instruction::decode(code, bitness, registers.rip) {
@@ -304,7 +304,7 @@ impl Shared {
             lock(watch).resumed(&stands);
         }
         let registers = pace.steps().then(|| stands.registers().ok()).flatten();
-        let at = registers.map(|registers| vcpu::linear_rip(&registers));
+        let at = registers.map(|registers| Processor::linear_rip(&registers));
         Steps { pace, at, answered: false }
     }
 
@@ -382,7 +382,7 @@ impl Shared {
         let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
         let registers = self.debug.software.then(|| stands.main_registers().ok()).flatten();
         registers.is_some_and(|registers| {
-            let code = stands.code_at(vcpu::linear_rip(&registers));
+            let code = stands.code_at(Processor::linear_rip(&registers));
             code.first().is_some_and(|first| TRAPS.contains(first))
         })
     }
@@ -390,7 +390,7 @@ impl Shared {
     /// An access of an instruction is done, and so may be the instruction.
     fn finished(&self, processor: &VcpuFd, vp_index: u32, steps: &mut Steps) -> Option<Stop> {
         let stands = Processor { fd: processor, memory: &self.memory.0, vp_index };
-        let pc = vcpu::linear_rip(&stands.main_registers().ok()?);
+        let pc = Processor::linear_rip(&stands.main_registers().ok()?);
         match steps.at {
             // Not yet: INS and OUTS come here once for each item.
             Some(at) if at == pc => None,

@@ -91,26 +91,6 @@ fn too_many_msrs() -> BootError {
     BootError::kvm("take one register")(kvm_ioctls::Error::new(libc::ENOMEM))
 }
 
-/// In which unit the processor decodes at CS: 16, 32 or 64.
-pub(super) fn bitness(registers: &RegisterFile) -> u32 {
-    if registers.efer & EFER_LMA != 0 && registers.cs.long() {
-        64
-    } else if registers.cs.default_big() {
-        32
-    } else {
-        16
-    }
-}
-
-/// The linear address of the next instruction.
-pub(super) fn linear_rip(registers: &RegisterFile) -> u64 {
-    if bitness(registers) == 64 {
-        registers.rip
-    } else {
-        registers.cs.base.wrapping_add(registers.rip) & 0xffff_ffff
-    }
-}
-
 /// What a processor does between two runs (KVM_GET_MP_STATE).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
@@ -229,14 +209,27 @@ impl Processor<'_> {
         self.fd.set_regs(&state.regs).map_err(refused("the general registers"))
     }
 
-    /// In which unit it decodes: 16, 32 or 64 bits.
+    /// In which unit it decodes at CS: 16, 32 or 64 bits. Unlike
+    /// [`Mode::bitness`](igvm_core::x86::Mode::bitness) this follows CS.D in
+    /// real mode, too: a processor that has just left protected mode goes on as
+    /// its segment says.
     pub fn bitness(registers: &RegisterFile) -> u32 {
-        bitness(registers)
+        if registers.efer & EFER_LMA != 0 && registers.cs.long() {
+            64
+        } else if registers.cs.default_big() {
+            32
+        } else {
+            16
+        }
     }
 
     /// The linear address of the next instruction.
     pub fn linear_rip(registers: &RegisterFile) -> u64 {
-        linear_rip(registers)
+        if Self::bitness(registers) == 64 {
+            registers.rip
+        } else {
+            registers.cs.base.wrapping_add(registers.rip) & 0xffff_ffff
+        }
     }
 
     /// Where a linear address leads, by the present paging.

@@ -9,7 +9,7 @@ use igvm_analysis::report::WalkReport;
 use igvm_core::x86::{Mode, RegisterFile};
 
 use super::instruction::{self, CodeLine};
-use super::vcpu::{self, Activity};
+use super::vcpu::Activity;
 use super::{Instruction, Machine, Paused, Processor, Recent, Stop};
 use crate::memory::LiveMemory;
 
@@ -59,7 +59,7 @@ impl Standing {
     /// Of a processor that stands still.
     fn of(processor: &Processor<'_>) -> Option<Self> {
         let registers = processor.registers().ok()?;
-        let linear = vcpu::linear_rip(&registers);
+        let linear = Processor::linear_rip(&registers);
         Some(Self {
             vp_index: processor.vp_index(),
             activity: processor.activity(),
@@ -93,14 +93,15 @@ impl Processor<'_> {
     ) -> Vec<CodeLine> {
         const BACK: u64 = 64;
         const PAGE: u64 = 0x1000;
-        let bitness = vcpu::bitness(registers);
+        let bitness = Processor::bitness(registers);
         let mut code = vec![0; BACK as usize + (after + 1) * Instruction::MAX_LEN];
         // Where the page before cannot be read, from the start of this one.
         for back in [BACK.min(linear), BACK.min(linear % PAGE), 0] {
             let read = self.read_linear(linear - back, &mut code);
             if read as u64 > back {
-                let rip =
-                    registers.rip.wrapping_add(linear.wrapping_sub(vcpu::linear_rip(registers)));
+                let rip = registers
+                    .rip
+                    .wrapping_add(linear.wrapping_sub(Processor::linear_rip(registers)));
                 let code = &code[..read];
                 return instruction::around(code, back as usize, bitness, rip, before, after);
             }
